@@ -1,0 +1,57 @@
+# Every target sets up .venv by itself from nothing, and does nothing where nothing changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench fmt generate lock clean
+
+help: ## Show the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install everything into .venv (each other target does this by itself)
+
+$(STAMP): pyproject.toml requirements/dev.lock requirements/data.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV) (about two minutes the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.lock
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements/data.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## Train a real four-agent cascade on this machine: no cluster, no account
+	@$(BIN)/cascade run examples/quickstart.yaml
+
+test: $(STAMP) ## Run every test
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## Lint, types, layers, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/cascade crd --check
+
+bench: $(STAMP) ## Measure, and write bench/results.json
+	@$(BIN)/python -m bench
+
+fmt: $(STAMP) ## Format the code
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+generate: $(STAMP) ## Write the generated files anew (the CRD)
+	@$(BIN)/cascade crd
+
+lock: $(STAMP) ## Write the locks anew
+	@$(PIP) install --quiet uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --no-emit-index-url --no-header pyproject.toml -o requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --no-deps --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header requirements/data.in -o requirements/data.lock
+
+clean: ## Remove .venv and the local state
+	rm -rf $(VENV) .cascade
