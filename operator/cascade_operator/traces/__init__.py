@@ -1,0 +1,1 @@
+"""Validated traces, stages 10-19: reading, splitting, embedding, reduction, the binary store."""

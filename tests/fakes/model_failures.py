@@ -1,0 +1,45 @@
+"""How the fake model server can be told to fail."""
+
+from dataclasses import dataclass
+
+FAILURES = (
+    "refuse",  # closes the connection without a word
+    "hang",  # answers nothing until `seconds` are over
+    "429",  # with Retry-After `retry_after`
+    "500",
+    "503",
+    "401",
+    "garbage",  # 200 and no JSON
+    "nonsense",  # 200, JSON, but no answer
+    "half",  # announces more bytes than it sends
+    "huge",  # 9 MiB
+    "missing_model",  # 404 as Ollama and OpenAI say it
+    "overflow",  # 400: the prompt is longer than the context
+    "no_schema",  # 400: response_format is not known
+)
+
+
+BODIES = {
+    "429": (429, b'{"error": "slow down"}'),
+    "500": (500, b'{"error": "out of order"}'),
+    "503": (503, b'{"error": "loading model"}'),
+    "401": (401, b'{"error": {"message": "invalid api key"}}'),
+    "garbage": (200, b"<html>it works</html>"),
+    "nonsense": (200, b'{"hello": "world"}'),
+    "huge": (200, b" " * (9 * 1024 * 1024)),
+    "missing_model": (404, b'{"error": "model \'MODEL\' not found, try pulling it first"}'),
+    "overflow": (
+        400,
+        b'{"error": {"message": "the request exceeds the available context size", '
+        b'"type": "exceed_context_size_error"}}',
+    ),
+    "no_schema": (400, b'{"error": {"message": "response_format is not supported"}}'),
+}
+
+
+@dataclass
+class Failure:
+    kind: str
+    times: int = 1
+    seconds: float = 3600.0
+    retry_after: str = "0"
