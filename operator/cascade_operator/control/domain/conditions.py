@@ -1,0 +1,193 @@
+"""Phase and conditions, by the table of the status contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from cascade_operator.api.quantity import parse_quantity
+from cascade_operator.api.status import (
+    Condition,
+    ConditionType,
+    GroupPhase,
+    Phase,
+    StageStatus,
+)
+from cascade_operator.control.domain.completion import (
+    Ending,
+    ending_of,
+    standing_ending,
+)
+from cascade_operator.control.domain.draft import Draft, Situation, bounded
+from cascade_operator.control.domain.limits import declared_limit
+from cascade_operator.control.domain.setbacks import MEMORY_LIMIT_REACHED
+from cascade_operator.control.manifests.labels import STAGE_GROUP
+
+_MESSAGE_MOST: Final = 4096
+_Truth = Literal["True", "False"]
+
+RETRYING: Final = "Retrying"
+INVALID_SPEC: Final = "InvalidSpec"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One row of the table.
+
+    Attributes:
+        reason: Why.
+        message: Why, for a reader.
+        ready: Whether a GitOps tool may go on.
+        reconciling: Whether it should wait.
+        stalled: Whether only a person can help.
+    """
+
+    reason: str
+    message: str
+    ready: bool = False
+    reconciling: bool = False
+    stalled: bool = False
+
+
+def phase_of(draft: Draft, situation: Situation) -> Phase:
+    """Where a session with a run is."""
+    ending = _ending(draft, situation)
+    if ending is not None:
+        return Phase.COMPLETE if ending.complete else Phase.FAILED
+    return _phase_under_way(draft)
+
+
+def _ending(draft: Draft, situation: Situation) -> Ending | None:
+    if draft.run.completion_time is None:
+        return None
+    return standing_ending(draft) or ending_of(draft, situation.spec.max_failed_groups)
+
+
+def _phase_under_way(draft: Draft) -> Phase:
+    if draft.prepare.phase is not GroupPhase.SUCCEEDED:
+        return Phase.PREPARING
+    return Phase.ARCHIVING if draft.all_terminal else Phase.TRAINING
+
+
+def run_conditions(draft: Draft, situation: Situation) -> list[Condition]:
+    """The conditions of a session with a run."""
+    ending = _ending(draft, situation)
+    health = _ended_health(ending) if ending else _running_health(draft)
+    complete = ending is not None and ending.complete
+    failed = ending is not None and not ending.complete
+    memory = _memory_limited(draft, situation)
+    return _conditions(
+        draft.status.conditions,
+        situation.observed.session.generation,
+        situation.now,
+        health,
+        complete=(complete, health.reason, health.message if complete else ""),
+        failed=(failed, health.reason, health.message if failed else ""),
+        memory=memory,
+    )
+
+
+def invalid_conditions(draft: Draft, generation: int, now: datetime, text: str) -> list[Condition]:
+    """The conditions of a session whose spec cannot be used."""
+    health = Health(INVALID_SPEC, text, stalled=True)
+    standing = {c.type: c for c in draft.status.conditions}
+    return _conditions(
+        draft.status.conditions,
+        generation,
+        now,
+        health,
+        complete=_standing(standing.get(ConditionType.COMPLETE)),
+        failed=_standing(standing.get(ConditionType.FAILED)),
+        memory=_standing(standing.get(ConditionType.MEMORY_LIMITED)),
+    )
+
+
+def _standing(condition: Condition | None) -> tuple[bool, str, str]:
+    if condition is None:
+        return False, INVALID_SPEC, ""
+    return condition.status == "True", condition.reason, condition.message
+
+
+def _running_health(draft: Draft) -> Health:
+    for stage, what in ((draft.prepare, "prepare"), (draft.archive, "archive")):
+        if _retry_ahead(stage):
+            return Health(RETRYING, f"{what}: {stage.message}", reconciling=True)
+    phase = _phase_under_way(draft)
+    number = draft.run.number
+    if phase is Phase.PREPARING:
+        return Health(str(phase), f"run {number} prepares traces and candidates", reconciling=True)
+    done = sum(g.phase is GroupPhase.SUCCEEDED for g in draft.groups)
+    failed = sum(g.phase is GroupPhase.FAILED for g in draft.groups)
+    text = f"run {number}: {done} of {len(draft.groups)} groups trained"
+    return Health(str(phase), f"{text}, {failed} failed" if failed else text, ready=True)
+
+
+def _retry_ahead(stage: StageStatus) -> bool:
+    return stage.phase is GroupPhase.PENDING and stage.attempt > 0 and bool(stage.reason)
+
+
+def _ended_health(ending: Ending) -> Health:
+    return Health(
+        str(ending.reason), ending.message, ready=ending.complete, stalled=not ending.complete
+    )
+
+
+def _memory_limited(draft: Draft, situation: Situation) -> tuple[bool, str, str]:
+    """Whether memory holds the run back: the most per Job, the budget, or a raised limit."""
+    if draft.run.completion_time is None and draft.short_of_memory:
+        names = ", ".join(draft.short_of_memory)
+        return True, "WaitingForBudget", f"memory.budget leaves no room yet for {names}"
+    capped = [g.name for g in draft.groups if g.reason == MEMORY_LIMIT_REACHED]
+    if capped:
+        return True, MEMORY_LIMIT_REACHED, f"failed at the most a Job may have: {', '.join(capped)}"
+    declared = declared_limit(situation.spec, STAGE_GROUP)
+    raised = [
+        f"{g.name} {g.memory_limit}"
+        for g in draft.groups
+        if g.attempt > 0 and g.memory_limit and parse_quantity(g.memory_limit) > declared
+    ]
+    if raised:
+        return True, "LimitRaised", f"with more than the declared limit: {', '.join(raised)}"
+    return False, "WithinLimits", ""
+
+
+def _conditions(
+    before: Sequence[Condition],
+    generation: int,
+    now: datetime,
+    health: Health,
+    *,
+    complete: tuple[bool, str, str],
+    failed: tuple[bool, str, str],
+    memory: tuple[bool, str, str],
+) -> list[Condition]:
+    """Builds the list in a fixed order; a transition time changes only with its status."""
+    here = (health.reason, health.message)
+    wanted = [
+        (ConditionType.READY, health.ready, *here),
+        *([(ConditionType.RECONCILING, True, *here)] if health.reconciling else []),
+        *([(ConditionType.STALLED, True, *here)] if health.stalled else []),
+        (ConditionType.COMPLETE, *complete),
+        (ConditionType.FAILED, *failed),
+        (ConditionType.SUSPENDED, False, "NotSuspended", ""),
+        (ConditionType.MEMORY_LIMITED, *memory),
+    ]
+    last = {condition.type: condition for condition in before}
+    built = []
+    for kind, holds, reason, message in wanted:
+        truth: _Truth = "True" if holds else "False"
+        earlier = last.get(kind)
+        same = earlier is not None and earlier.status == truth
+        built.append(
+            Condition(
+                type=kind,
+                status=truth,
+                reason=reason,
+                message=bounded(message, _MESSAGE_MOST),
+                last_transition_time=earlier.last_transition_time if earlier and same else now,
+                observed_generation=generation,
+            )
+        )
+    return built

@@ -1,0 +1,109 @@
+"""How far a run is, and how long it may still take (60)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Final
+
+from cascade_operator.api.quantity import parse_duration
+from cascade_operator.api.records import Progress
+from cascade_operator.api.status import GroupPhase, GroupStatus, ProgressStatus
+from cascade_operator.control.domain.draft import Draft, Situation, is_terminal
+from cascade_operator.control.domain.policies.duration import seconds_left
+
+_PREPARE_SHARE: Final = 5
+_ARCHIVE_SHARE: Final = 5
+_GROUPS_SHARE: Final = 100 - _PREPARE_SHARE - _ARCHIVE_SHARE
+_FINE_STEP, _COARSE_STEP, _COARSE_FROM = 10, 60, 600
+
+
+def progress_of(draft: Draft, situation: Situation) -> ProgressStatus:
+    """Sums the run up.
+
+    The percentage never falls within a run, also when an attempt starts over, and reaches 100 only
+    with completion. The estimate is absent until a trial has been seen.
+    """
+    before = draft.status.progress or ProgressStatus()
+    live = situation.observed.progress
+    if draft.run.completion_time is not None:
+        return before.model_copy(update={"estimated_remaining_seconds": None})
+    calls = [record.calls for record in live.values()]
+    tokens = sum(c.input_tokens + c.output_tokens for c in calls)
+    return ProgressStatus(
+        percent=max(before.percent, _percent(draft, situation)),
+        estimated_remaining_seconds=_estimate(draft, situation),
+        # A record in Redis expires; what was once counted stays counted.
+        model_calls=max(before.model_calls, sum(c.model_calls for c in calls)),
+        tokens=max(before.tokens, tokens),
+        cache_hits=max(before.cache_hits, sum(c.cache_hits for c in calls)),
+    )
+
+
+def _percent(draft: Draft, situation: Situation) -> int:
+    prepare = draft.prepare.phase is GroupPhase.SUCCEEDED or draft.run.last_archive_time
+    shares = [
+        1.0 if is_terminal(group) else _share_done(group, situation.observed.progress)
+        for group in draft.groups
+    ]
+    trained = sum(shares) / len(shares) if shares else 0.0
+    return math.floor((_PREPARE_SHARE if prepare else 0) + _GROUPS_SHARE * trained)
+
+
+def _share_done(group: GroupStatus, live: Mapping[str, Progress]) -> float:
+    """Of an open group; under 1, since a search may be done before its Job is."""
+    record = live.get(group.name)
+    if record is None or record.total == 0:
+        return 0.0
+    return min(record.done / record.total, 0.99)
+
+
+def _estimate(draft: Draft, situation: Situation) -> int | None:
+    """Seconds left, if each open trial takes what the trials so far took on average.
+
+    With the lattice the group sizes follow one another, and a size takes at least its longest
+    group; a search that converges early makes it shorter, a retry longer. The run's deadline bounds
+    it. Rounded, since a figure to the second would claim more than is known.
+    """
+    if draft.prepare.phase is not GroupPhase.SUCCEEDED:
+        return None
+    mean = _mean_trial_seconds(draft, situation)
+    if mean is None:
+        return None
+    open_groups = [group for group in draft.groups if not is_terminal(group)]
+    levels: Sequence[list[GroupStatus]] = [open_groups]
+    if situation.spec.optimizer.lattice:
+        levels = [list(level) for _, level in groupby(open_groups, key=lambda g: len(g.nodes))]
+    seconds = mean * sum(_level_trials(level, situation) for level in levels)
+    most = parse_duration(situation.spec.budget.max_duration)
+    bounded = min(seconds, seconds_left(draft.run.start_time, situation.now, most))
+    step = _COARSE_STEP if bounded >= _COARSE_FROM else _FINE_STEP
+    return math.ceil(bounded / step) * step
+
+
+def _level_trials(level: Sequence[GroupStatus], situation: Situation) -> float:
+    """Trials that one lane runs one after another until all groups of a level are done."""
+    left = [_trials_left(group, situation) for group in level]
+    lanes = max(1, min(len(level), situation.spec.parallelism))
+    return max(sum(left) / lanes, max(left, default=0))
+
+
+def _trials_left(group: GroupStatus, situation: Situation) -> int:
+    record = situation.observed.progress.get(group.name)
+    total = record.total if record and record.total else situation.spec.optimizer.trials
+    return max(0, total - (record.done if record else 0))
+
+
+def _mean_trial_seconds(draft: Draft, situation: Situation) -> float | None:
+    trials, seconds = 0, 0.0
+    for group in draft.groups:
+        job = situation.observed.jobs.get(group.job_name)
+        if job is None or job.started is None:
+            continue
+        record = situation.observed.progress.get(group.name)
+        done = group.trials if is_terminal(group) else (record.done if record else 0)
+        if done:
+            trials += done
+            seconds += ((job.finished or situation.now) - job.started).total_seconds()
+    return max(seconds, 0.0) / trials if trials else None

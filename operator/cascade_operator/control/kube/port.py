@@ -1,0 +1,85 @@
+"""The cluster as the loop sees it: what an adapter of a real or a local one implements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from cascade_operator.api.status import TrainingSessionStatus
+from cascade_operator.control.domain.model import Event, Observed, SessionView
+
+ChildKind = Literal["Job", "ConfigMap"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Where a session is; what a work queue holds."""
+
+    namespace: str
+    name: str
+
+
+class ClusterError(Exception):
+    """A request to the cluster failed; the loop's queue tries the session again later."""
+
+
+class ConflictError(ClusterError):
+    """The session was written by someone else since it was observed."""
+
+
+class NotFoundError(ClusterError):
+    """The session is gone."""
+
+
+class NameConflictError(ClusterError):
+    """An object of the name exists and belongs to something else."""
+
+
+class RefusedError(ClusterError):
+    """The cluster will not have the object as it is (invalid, forbidden, over a quota).
+
+    Attributes:
+        reason: The API server's reason, e.g. ``Forbidden``.
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ClusterPort(Protocol):
+    """One cluster.
+
+    Every method may raise ``ClusterError``; those named below are told apart by the loop.
+    """
+
+    async def observe(self, key: SessionKey) -> Observed | None:
+        """Reads a session and its children; None where the session is gone."""
+        ...
+
+    async def create(self, manifest: Mapping[str, Any]) -> None:
+        """Creates a child; one of its name that has the same owner uid is fine.
+
+        Raises:
+            NameConflictError: The name belongs to something else, or its holder is being deleted.
+            RefusedError: The API server refused the manifest.
+        """
+        ...
+
+    async def delete(self, kind: ChildKind, namespace: str, name: str) -> None:
+        """Deletes a child, and the pod of a Job; one that is gone is fine."""
+        ...
+
+    async def write_status(self, session: SessionView, status: TrainingSessionStatus) -> None:
+        """Replaces the session's status as it was observed.
+
+        Raises:
+            ConflictError: ``session.resource_version`` is no longer the newest.
+            NotFoundError: The session is gone.
+        """
+        ...
+
+    async def emit(self, session: SessionView, event: Event) -> None:
+        """Records an event on the session."""
+        ...
