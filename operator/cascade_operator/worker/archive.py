@@ -1,0 +1,269 @@
+"""The archive Job (50-59, 63, 86): what a run has found goes to the archives' volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cascade_operator.agents.cascade import Cascade
+from cascade_operator.agents.dspy_settings import configure_dspy
+from cascade_operator.api.canonical import canonical_json
+from cascade_operator.api.groups import NodeGroup
+from cascade_operator.api.records import ArchiveResult, GroupResult
+from cascade_operator.api.status import ArchiveStatus, AttributionStatus, BestStatus
+from cascade_operator.archive.catalog import SessionFolder, excess_files, list_runs, remove_files
+from cascade_operator.archive.model import (
+    GroupArchive,
+    NodeMatrices,
+    RunArchive,
+    SplitRow,
+    TrialRow,
+)
+from cascade_operator.archive.writer import ArchiveFile, write_archives
+from cascade_operator.monitoring.progress import ProgressPublisher
+from cascade_operator.monitoring.stage_log import log_stage, run_stage
+from cascade_operator.traces.record import Split
+from cascade_operator.traces.store import TraceStore
+from cascade_operator.training.attribution import attribute
+from cascade_operator.training.calls.call_cache import SingleFlightCache
+from cascade_operator.training.calls.factory import CallServices, make_lm
+from cascade_operator.training.history import History
+from cascade_operator.training.outcome import GroupOutcome
+from cascade_operator.training.pool import CandidatePool
+from cascade_operator.training.posterior import Posterior
+from cascade_operator.training.state import SearchState
+from cascade_operator.training.trial import Trial
+from cascade_operator.worker.context import JobContext
+from cascade_operator.worker.run_data import RunData, result_document
+
+Results = Mapping[str, tuple[GroupOutcome, GroupResult]]
+
+
+def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> ArchiveResult:
+    """Writes one archive a group size, from what the groups left in Redis.
+
+    Args:
+        context: The Job's context.
+        final: Whether every group is over: the run's keys are removed afterwards.
+        groups: Keys of the groups that succeeded.
+
+    Raises:
+        RunDataGone: What the groups left is no longer in Redis.
+        ArchiveWriteError: The volume refuses.
+    """
+    data = RunData(context.redis, context.keys)
+    publisher = ProgressPublisher(
+        context.redis, context.keys.progress("archive"), "archive", memory=lambda: (0, 0)
+    )
+    with context.memory, publisher:
+        publisher.update(stage=50, note="final" if final else "progressive", publish=True)
+        with run_stage(50, final=final, groups=len(groups)):
+            results = _results(context, data, groups)
+            run = _collect(context, data, results, progressive=not final)
+            files = write_archives(run, context.archives, context.config.spec.archive.compression)
+        _retain(context)
+    result = ArchiveResult(
+        final=final,
+        archives=[_status(file) for file in files],
+        groups=sorted(results),
+        best=best_of(results),
+        attribution=_attribution(context, results) if final else [],
+        figures=[figures for _, figures in results.values()],
+        peak_memory=context.memory.peak,
+    )
+    if final:
+        with run_stage(86):
+            log_stage(86, f"{data.clean_up()} keys removed from Redis")
+    return result
+
+
+def _results(
+    context: JobContext, data: RunData, groups: Sequence[str]
+) -> dict[str, tuple[GroupOutcome, GroupResult]]:
+    found = {}
+    for key in groups:
+        context.config.group(key)
+        finished = data.outcome(key)
+        if finished is None:
+            # An attempt that ended between its result and its message leaves no hole here.
+            log_stage(50, f"group {key} left no result in Redis; it is archived as unfinished")
+            continue
+        found[key] = finished
+    return found
+
+
+def _collect(
+    context: JobContext, data: RunData, results: Results, *, progressive: bool
+) -> RunArchive:
+    config = context.config
+    store = TraceStore(context.redis, context.keys)
+    records = store.records()
+    ids = store.record_ids()
+    pool = data.pool()
+    validated = store.validated_raw().astype("float16")
+    matrices = {}
+    for node in config.spec.cascade.nodes:
+        sides = store.matrices(node.name)
+        matrices[node.name] = NodeMatrices(
+            record_ids=ids,
+            in_red=sides["in"]["red"],
+            in_raw=sides["in"]["raw"],
+            out_red=sides["out"]["red"],
+            out_raw=sides["out"]["raw"],
+            validated_raw=validated,
+        )
+    cascade = unasked_cascade(context)
+    validation = len(store.record_ids(Split.VALIDATION))
+    groups = {}
+    for group in config.node_groups():
+        found = _group(group, data, results, pool=pool, cascade=cascade, validation=validation)
+        if found is not None:
+            groups[group.key] = found
+    return RunArchive(
+        config_json=config.to_json().encode(),
+        session_id=config.session_id,
+        namespace=config.namespace,
+        session=config.name,
+        progressive=progressive,
+        split=tuple(SplitRow(r.record_id, r.content_hash, r.split.value) for r in records),
+        candidates_json=pool.to_bytes(),
+        groups=groups,
+        io_matrices=matrices,
+        reducer_npz=data.reducer(),
+        recipe=store.manifest().recipe,
+    )
+
+
+def _group(
+    group: NodeGroup,
+    data: RunData,
+    results: Results,
+    *,
+    pool: CandidatePool,
+    cascade: Cascade,
+    validation: int,
+) -> GroupArchive | None:
+    """A finished group whole, a running one as far as its checkpoint goes, others not at all."""
+    checkpoint = data.checkpoints(group.key).load()
+    finished = results.get(group.key)
+    if finished is None and checkpoint is None:
+        return None
+    if finished is not None:
+        outcome, figures = finished
+        return GroupArchive(
+            key=group.key,
+            nodes=group.nodes,
+            checkpoint_json=canonical_json(checkpoint or {}).encode(),
+            posterior=outcome.posterior.parameters(),
+            trials=_trials(group, outcome.trials),
+            program_json=program_json(cascade, pool, outcome.choice),
+            result=result_document(outcome, figures),
+        )
+    state = SearchState.from_json(checkpoint or {})
+    history = History(data.start(group.key).prior or Posterior.uniform(validation))
+    for trial in state.trials:
+        history.add(trial)
+    return GroupArchive(
+        key=group.key,
+        nodes=group.nodes,
+        checkpoint_json=canonical_json(checkpoint).encode(),
+        posterior=history.posterior.parameters(),
+        trials=_trials(group, state.trials),
+    )
+
+
+def _trials(group: NodeGroup, trials: Sequence[Trial]) -> tuple[TrialRow, ...]:
+    return tuple(
+        TrialRow(
+            number=trial.number,
+            choice=dict(zip(group.nodes, trial.program, strict=True)),
+            score=trial.score,
+            kind="whole" if trial.whole else "minibatch",
+            examples=len(trial.scores),
+            parse_failures=trial.parse_failures,
+            origin=trial.origin.value,
+        )
+        for trial in trials
+    )
+
+
+def unasked_cascade(context: JobContext) -> Cascade:
+    """Returns the cascade with models that are never called: only its programs are needed."""
+    configure_dspy()
+    config = context.config
+    services = CallServices(namespace=config.namespace, cache=SingleFlightCache(None))
+    task = config.spec.models.task
+    return Cascade(
+        config.spec.cascade,
+        lambda node: make_lm(
+            # Building a model resolves its endpoint; none is called here.
+            (node.model or task).model_copy(update={"endpoint": "http://127.0.0.1:9"}),
+            services,
+            structured=False,
+        ),
+    )
+
+
+def program_json(cascade: Cascade, pool: CandidatePool, choice: Mapping[str, int]) -> bytes:
+    """Returns a program's state as JSON, ready for ``dspy.Module.load``."""
+    return canonical_json(cascade.program(pool.programs(choice)).dump_state()).encode()
+
+
+def best_of(results: Results) -> BestStatus | None:
+    """Returns the best group by validation score; ties go to the smaller, then the earlier one."""
+    if not results:
+        return None
+    outcome, figures = min(
+        results.values(),
+        key=lambda pair: (-pair[1].score, pair[0].group.size, pair[0].group.positions),
+    )
+    improvement = None
+    if figures.held_out is not None and figures.baseline_held_out is not None:
+        improvement = f"{figures.held_out - figures.baseline_held_out:.4f}"
+    return BestStatus(
+        group=outcome.group.key,
+        score=f"{figures.score:.4f}",
+        held_out=_four(figures.held_out),
+        baseline_held_out=_four(figures.baseline_held_out),
+        improvement=improvement,
+    )
+
+
+def _attribution(context: JobContext, results: Results) -> list[AttributionStatus]:
+    nodes = [node.name for node in context.config.spec.cascade.nodes]
+    scored = {
+        frozenset(outcome.group.nodes): outcome.held_out_scores
+        for outcome, _ in results.values()
+        if outcome.held_out_scores
+    }
+    baseline = next(
+        (o.baseline_held_out_scores for o, _ in results.values() if o.baseline_held_out_scores), ()
+    )
+    with run_stage(63, groups=len(scored)):
+        found = attribute(nodes, baseline, scored, seed=context.config.spec.optimizer.seed)
+    return [
+        AttributionStatus(
+            node=one.node,
+            value=f"{one.value:.4f}",
+            low=f"{one.low:.4f}",
+            high=f"{one.high:.4f}",
+        )
+        for one in found or ()
+    ]
+
+
+def _retain(context: JobContext) -> None:
+    config = context.config
+    runs = list_runs(context.archives, SessionFolder(config.namespace, config.name))
+    excess = excess_files(runs, config.spec.archive.retain, protect=frozenset({config.session_id}))
+    for problem in remove_files(excess):
+        log_stage(50, f"an old archive could not be removed: {problem}")
+
+
+def _status(file: ArchiveFile) -> ArchiveStatus:
+    return ArchiveStatus(
+        group_size=file.group_size, path=str(file.path), sha256=file.sha256, bytes=file.bytes
+    )
+
+
+def _four(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}"

@@ -1,0 +1,93 @@
+"""What a Job asks models with: chat models, the embedder, and the metric over both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cascade_operator.agents.cascade import Cascade
+from cascade_operator.agents.dspy_settings import configure_dspy
+from cascade_operator.api.groups import NodeGroup
+from cascade_operator.api.models_spec import EmbeddingSpec
+from cascade_operator.api.records import CallFigures
+from cascade_operator.api.search_spec import BudgetSpec, Scope
+from cascade_operator.traces.embedding import TextEmbedder, make_embedder
+from cascade_operator.traces.embedding_cache import CachedEmbedder
+from cascade_operator.training.calls.budget import BudgetCounters, BudgetLimits
+from cascade_operator.training.calls.call_cache import SingleFlightCache
+from cascade_operator.training.calls.factory import CallServices, lm_for_nodes
+from cascade_operator.training.calls.secret import read_secret
+from cascade_operator.training.calls.shared_embedding import SharedEmbedder
+from cascade_operator.training.metric import ObjectiveMetric, make_metric
+from cascade_operator.worker.context import JobContext
+
+EMBEDDING_CACHE = ".embedding-cache"
+"""Folder on the archives' volume; a leading dot keeps it out of the archives' catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobCalls:
+    """The models of one Job."""
+
+    context: JobContext
+    services: CallServices
+
+    def cascade(self) -> Cascade:
+        """Returns the session's cascade, bound to its models."""
+        spec = self.context.config.spec
+        return Cascade(spec.cascade, lm_for_nodes(spec.models, self.services))
+
+    def figures(self) -> CallFigures:
+        """Returns what was called so far."""
+        return self.services.meter.figures()
+
+    def embedder(self, *, on_volume: bool = False) -> TextEmbedder:
+        """Returns the embedder, behind the cache that Jobs share.
+
+        Args:
+            on_volume: Keep vectors on the archives' volume too, across runs (prepare only:
+                groups do not mount it).
+        """
+        spec = self.context.config.spec.models.embedding
+        inner: TextEmbedder = make_embedder(spec, api_key=_api_key(spec))
+        if on_volume:
+            inner = CachedEmbedder(inner, self.context.archives / EMBEDDING_CACHE)
+        return SharedEmbedder(inner, self.services.cache, self.services.namespace)
+
+    def metric(self, group: NodeGroup | None = None) -> ObjectiveMetric:
+        """Returns the objective's metric.
+
+        Args:
+            group: With scope Group, the group whose last node is scored.
+        """
+        objective = self.context.config.spec.objective
+        last = group.nodes[-1] if group and objective.scope is Scope.GROUP else None
+        return make_metric(
+            objective.metric.value,
+            embed=self.embedder().embed,
+            function=objective.function or None,
+            group_last_node=last,
+        )
+
+
+def open_calls(context: JobContext) -> JobCalls:
+    """Prepares DSPy and what all models of the process share. Makes no call."""
+    configure_dspy()
+    config = context.config
+    services = CallServices(
+        namespace=config.namespace,
+        cache=SingleFlightCache(context.redis, stop=context.stop.event),
+        budget=BudgetCounters(context.redis, context.keys, limits(config.spec.budget)),
+        stop=context.stop.event,
+        seed=config.spec.optimizer.seed,
+    )
+    return JobCalls(context, services)
+
+
+def limits(budget: BudgetSpec) -> BudgetLimits:
+    """Returns a session's budget as the counters take it."""
+    return BudgetLimits(budget.max_model_calls, budget.max_tokens, budget.max_cost)
+
+
+def _api_key(spec: EmbeddingSpec) -> str:
+    reference = spec.api_key_secret_ref
+    return "" if reference is None else read_secret(reference.name, reference.key)

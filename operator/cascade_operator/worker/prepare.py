@@ -1,0 +1,200 @@
+"""The prepare Job (10-17, 44, 83-84): from a trace file to what the groups search with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cascade_operator.agents.cascade import Cascade
+from cascade_operator.api.cascade import NodeSpec
+from cascade_operator.api.records import PrepareResult, SplitCounts
+from cascade_operator.api.search_spec import OptimizerSpec
+from cascade_operator.monitoring.progress import ProgressPublisher
+from cascade_operator.monitoring.stage_log import log_stage, run_stage
+from cascade_operator.traces.layout import embed_traces
+from cascade_operator.traces.record import Split, TraceRecord, TraceSet
+from cascade_operator.traces.reduction import fit_reduce
+from cascade_operator.traces.split import split_records
+from cascade_operator.traces.store import TraceStore
+from cascade_operator.training.batch import BoundedBatch
+from cascade_operator.training.budget import prepare_share
+from cascade_operator.training.calls.factory import make_lm
+from cascade_operator.training.demonstrations import SetLimits
+from cascade_operator.training.grounded import GroundedProposer
+from cascade_operator.training.pool import CandidatePool
+from cascade_operator.training.propose import ProposalSettings, propose_pool
+from cascade_operator.training.runs import BatchedCascade
+from cascade_operator.worker.calls import JobCalls, open_calls
+from cascade_operator.worker.context import JobContext
+from cascade_operator.worker.restore import own_archive, restore_run
+from cascade_operator.worker.run_data import RunData
+from cascade_operator.worker.trace_source import load_traces
+from cascade_operator.worker.warm_start import WarmStarted, warm_start
+
+STEPS = 6
+
+
+def run_prepare(context: JobContext) -> PrepareResult:
+    """Prepares a run; what an earlier attempt finished is not done again.
+
+    Raises:
+        CascadeError: As the packages below raise it.
+    """
+    data = RunData(context.redis, context.keys)
+    calls = open_calls(context)
+    publisher = ProgressPublisher(
+        context.redis,
+        context.keys.progress("prepare"),
+        "prepare",
+        calls=calls.figures,
+        memory=lambda: _memory(context),
+    )
+    with context.memory, publisher:
+        publisher.update(stage=84, total=STEPS, note="reading traces", publish=True)
+        traces = load_traces(context)
+        split = _split(context, traces)
+        _check(context)
+        _store(context, traces.records, split, calls=calls, data=data, publisher=publisher)
+        _check(context)
+        publisher.update(stage=83, done=3, note="restoring", publish=True)
+        own = own_archive(context)
+        restored: tuple[str, ...] = ()
+        notes: tuple[str, ...] = ()
+        if own is not None:
+            restored = restore_run(context, data, own)
+            pool, started = data.pool(), WarmStarted()
+            log_stage(55, f"{len(restored)} finished groups restored from this run's archive")
+        else:
+            pool, notes = _propose(context, calls, data, publisher)
+            publisher.update(stage=83, done=5, note="warm start", publish=True)
+            started = warm_start(context, pool, data)
+            pool = started.pool or pool
+            data.put_pool(pool)
+    counts = {name: sum(s is name for s in split.values()) for name in Split}
+    result = PrepareResult(
+        records=len(traces.records),
+        rejected=len(traces.rejected),
+        duplicates=traces.duplicates,
+        split=SplitCounts(
+            training=counts[Split.TRAINING],
+            validation=counts[Split.VALIDATION],
+            held_out=counts[Split.HELD_OUT],
+        ),
+        candidates=pool.counts,
+        warm_started_from=started.source,
+        imputed=[*started.notes, *notes][:32],
+        restored_groups=list(restored),
+        peak_memory=context.memory.peak,
+        calls=calls.figures(),
+    )
+    data.put_prepared(result)
+    return result
+
+
+def _split(context: JobContext, traces: TraceSet) -> dict[str, Split]:
+    spec = context.config.spec
+    with run_stage(11, records=len(traces.records)):
+        return split_records(
+            traces.records,
+            validation_fraction=spec.traces.validation_fraction,
+            held_out_fraction=spec.traces.held_out_fraction,
+            salt=str(spec.optimizer.seed),
+        )
+
+
+def _store(
+    context: JobContext,
+    records: Sequence[TraceRecord],
+    split: Mapping[str, Split],
+    *,
+    calls: JobCalls,
+    data: RunData,
+    publisher: ProgressPublisher,
+) -> None:
+    models = context.config.spec.models
+    nodes = [node.name for node in context.config.spec.cascade.nodes]
+    publisher.update(stage=12, done=1, note="embedding", publish=True)
+    embedder = calls.embedder(on_volume=True)
+    with run_stage(12, records=len(records)):
+        vectors = embed_traces(records, nodes, embedder)
+    _check(context)
+    publisher.update(stage=13, done=2, note="reducing", publish=True)
+    columns, count, width = vectors.shape
+    with run_stage(13, method=models.reduction.method.value):
+        reducer, reduced = fit_reduce(
+            vectors.reshape(-1, width),
+            models.reduction.method.value,
+            models.reduction.dimensions,
+            context.config.spec.optimizer.seed,
+            scratch=str(context.scratch),
+        )
+    data.put_reducer(reducer.save_npz())
+    with run_stage(15, records=count):
+        TraceStore(context.redis, context.keys).write(
+            records,
+            split,
+            vectors,
+            reduced.reshape(columns, count, -1),
+            embedder.recipe,
+            nodes=nodes,
+        )
+
+
+def _propose(
+    context: JobContext, calls: JobCalls, data: RunData, publisher: ProgressPublisher
+) -> tuple[CandidatePool, tuple[str, ...]]:
+    spec = context.config.spec
+    publisher.update(stage=44, done=4, note="proposing candidates", publish=True)
+    cascade: Cascade = calls.cascade()
+    prompt = spec.models.prompt or spec.models.task
+    check = lambda: _check(context)  # noqa: E731 - a port of one function
+    proposals = propose_pool(
+        spec.cascade,
+        {name: cascade.base_candidate(name) for name in cascade.node_names},
+        TraceStore(context.redis, context.keys).records(Split.TRAINING),
+        proposal_settings(spec.cascade.nodes, spec.optimizer, spec.budget.max_model_calls),
+        cascade=BatchedCascade(
+            spec.cascade, cascade, BoundedBatch(spec.models.task.max_parallel_calls, check)
+        ),
+        metric=calls.metric(),
+        proposer=GroundedProposer(
+            spec.cascade, make_lm(prompt, calls.services), seed=spec.optimizer.seed
+        ),
+        store=data.proposals(),
+        check=check,
+    )
+    for note in proposals.notes:
+        log_stage(44, note)
+    return proposals.pool, proposals.notes
+
+
+def proposal_settings(
+    nodes: Sequence[NodeSpec], optimizer: OptimizerSpec, max_calls: int | None
+) -> ProposalSettings:
+    """Returns how candidates are proposed, per-node overrides among it."""
+
+    def chosen(node: NodeSpec, name: str) -> int:
+        own = getattr(node.optimizer, name, None)
+        return int(getattr(optimizer, name) if own is None else own)
+
+    return ProposalSettings(
+        candidates={node.name: chosen(node, "candidates") for node in nodes},
+        seed=optimizer.seed,
+        limits={
+            node.name: SetLimits(
+                bootstrapped=chosen(node, "max_bootstrapped_demonstrations"),
+                labeled=chosen(node, "max_labeled_demonstrations"),
+            )
+            for node in nodes
+        },
+        max_calls=prepare_share(max_calls),
+    )
+
+
+def _check(context: JobContext) -> None:
+    context.stop.check()
+    context.memory.check()
+
+
+def _memory(context: JobContext) -> tuple[int, int]:
+    reading = context.memory.sample()
+    return reading.working_set, reading.limit

@@ -1,0 +1,72 @@
+"""Stage 55: takes a run back from its own archives when Redis no longer holds it."""
+
+from __future__ import annotations
+
+import json
+
+from cascade_operator.api.errors import DataError
+from cascade_operator.archive.catalog import ArchivedRun, SessionFolder, find_run, list_runs
+from cascade_operator.archive.decoder import TableDecoder
+from cascade_operator.archive.model import RunArchive, combine
+from cascade_operator.archive.reader import read_archive
+from cascade_operator.monitoring.stage_log import log_stage, run_stage
+from cascade_operator.training.pool import CandidatePool
+from cascade_operator.worker.context import JobContext
+from cascade_operator.worker.run_data import RunData, read_result
+
+
+def archived_runs(context: JobContext) -> tuple[ArchivedRun, ...]:
+    """Returns this session's archived runs, oldest first."""
+    folder = SessionFolder(context.config.namespace, context.config.name)
+    return list_runs(context.archives, folder)
+
+
+def read_run(run: ArchivedRun) -> RunArchive:
+    """Reads all files of an archived run.
+
+    Raises:
+        DataError: One of them is damaged.
+    """
+    with TableDecoder() as decoder:
+        return combine([read_archive(file.path, decoder=decoder) for file in run.files])
+
+
+def own_archive(context: JobContext) -> RunArchive | None:
+    """Returns what was archived of the current run, where its data is gone from Redis."""
+    run = find_run(archived_runs(context), context.config.session_id)
+    if run is None:
+        return None
+    try:
+        return read_run(run)
+    except DataError as error:
+        log_stage(55, f"this run's own archive is left out: {error}")
+        return None
+
+
+def restore_run(context: JobContext, data: RunData, archive: RunArchive) -> tuple[str, ...]:
+    """Puts an archived run's pool, searches and results back into Redis.
+
+    Nothing that stands in the archive is proposed or trained again.
+
+    Returns:
+        Keys of the groups that had finished.
+    """
+    finished = []
+    with run_stage(55, run=archive.session_id, groups=len(archive.groups)):
+        data.put_pool(CandidatePool.from_bytes(archive.candidates_json))
+        for key, group in archive.groups.items():
+            if key not in context.config.groups:
+                continue
+            state = json.loads(group.checkpoint_json)
+            if state and data.checkpoints(key).load() is None:
+                data.checkpoints(key).save(state)
+            if not group.result:
+                continue
+            try:
+                read_result(group.result)
+            except (ValueError, KeyError, TypeError) as error:
+                log_stage(55, f"the archived result of {key} is left out: {error}")
+                continue
+            data.put_result(key, group.result)
+            finished.append(key)
+    return tuple(finished)

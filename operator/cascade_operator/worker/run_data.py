@@ -1,0 +1,207 @@
+"""What the Jobs of a run leave for each other in Redis, beside traces and checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis
+
+from cascade_operator.api.canonical import canonical_json
+from cascade_operator.api.errors import DataError, RunDataGone, ServiceUnavailable
+from cascade_operator.api.keys import RunKeys
+from cascade_operator.api.records import GroupResult, PrepareResult
+from cascade_operator.training.checkpoint import RedisCheckpoints
+from cascade_operator.training.outcome import GroupOutcome
+from cascade_operator.training.pool import CandidatePool
+from cascade_operator.training.posterior import Posterior
+
+TTL_SECONDS: Final = 14 * 24 * 3600
+MAX_BYTES: Final = 64 << 20
+_PREPARE_AGAIN: Final = "prepare writes it again"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStart:
+    """What a warm start gives one group.
+
+    Attributes:
+        choice: The archived program as candidates of this run's pool; None without one.
+        prior: The posterior to start from; None for a uniform one.
+    """
+
+    choice: Mapping[str, int] | None = None
+    prior: Posterior | None = None
+
+
+class RunData:
+    """Typed reads and writes under a run's keys; each renews its time to live."""
+
+    def __init__(self, client: redis.Redis, keys: RunKeys) -> None:
+        self._redis = client
+        self._keys = keys
+
+    def put_pool(self, pool: CandidatePool) -> None:
+        """Writes the candidate pool."""
+        self._put(self._keys.pool(), pool.to_bytes())
+
+    def pool(self) -> CandidatePool:
+        """Reads the candidate pool.
+
+        Raises:
+            RunDataGone: It is not there, or damaged.
+        """
+        key = self._keys.pool()
+        data = self._get(key)
+        if data is None:
+            raise RunDataGone(f"{key} is no longer in Redis", mend=_PREPARE_AGAIN)
+        with self._damage(key):
+            return CandidatePool.from_bytes(data)
+
+    def put_reducer(self, npz: bytes) -> None:
+        """Writes the fitted reducer."""
+        self._put(self._keys.reducer(), npz)
+
+    def reducer(self) -> bytes | None:
+        """Reads the fitted reducer, where there is one."""
+        return self._get(self._keys.reducer())
+
+    def put_start(self, group_key: str, start: GroupStart) -> None:
+        """Writes what a warm start gives a group."""
+        value = {
+            "choice": None if start.choice is None else dict(start.choice),
+            "prior": None if start.prior is None else start.prior.to_json(),
+        }
+        self._put_json(self._keys.posterior(group_key), value)
+
+    def start(self, group_key: str) -> GroupStart:
+        """Reads what a warm start gives a group; nothing where there was none."""
+        value = self._get_json(self._keys.posterior(group_key))
+        if value is None:
+            return GroupStart()
+        with self._damage(self._keys.posterior(group_key)):
+            choice, prior = value["choice"], value["prior"]
+            return GroupStart(
+                None if choice is None else {str(n): int(i) for n, i in choice.items()},
+                None if prior is None else Posterior.from_json(prior),
+            )
+
+    def put_outcome(self, outcome: GroupOutcome, figures: GroupResult) -> None:
+        """Writes a group's result, whole and as figures."""
+        self.put_result(outcome.group.key, result_document(outcome, figures))
+
+    def put_result(self, group_key: str, document: Mapping[str, Any]) -> None:
+        """Writes a group's result document, as an archive held it."""
+        self._put_json(self._keys.result(group_key), document)
+
+    def outcome(self, group_key: str) -> tuple[GroupOutcome, GroupResult] | None:
+        """Reads a group's result; None while it has none."""
+        value = self._get_json(self._keys.result(group_key))
+        if value is None:
+            return None
+        with self._damage(self._keys.result(group_key)):
+            return read_result(value)
+
+    def put_prepared(self, result: PrepareResult) -> None:
+        """Marks prepare as done."""
+        self._put_json(self._keys.prepare_state(), result.dump())
+
+    def prepared(self) -> PrepareResult | None:
+        """Returns what prepare made, once it is done."""
+        value = self._get_json(self._keys.prepare_state())
+        if value is None:
+            return None
+        with self._damage(self._keys.prepare_state()):
+            return PrepareResult.model_validate(value)
+
+    def checkpoints(self, group_key: str) -> RedisCheckpoints:
+        """Returns where a group's search keeps its state."""
+        return RedisCheckpoints(self._redis, self._keys.checkpoint(group_key))
+
+    def proposals(self) -> RedisProposals:
+        """Returns where proposing keeps its state."""
+        return RedisProposals(RedisCheckpoints(self._redis, self._keys.checkpoint("proposals")))
+
+    def clean_up(self) -> int:
+        """Stage 86: unlinks every key of the run; returns how many."""
+        found = 0
+        try:
+            for key in self._redis.scan_iter(match=f"{self._keys.prefix}*", count=1000):
+                found += int(self._redis.unlink(key))
+        except redis.RedisError as error:
+            raise _unavailable(error) from error
+        return found
+
+    def _put_json(self, key: str, value: Any) -> None:
+        self._put(key, canonical_json(value).encode("utf-8", "replace"))
+
+    def _get_json(self, key: str) -> Any:
+        data = self._get(key)
+        if data is None:
+            return None
+        with self._damage(key):
+            return json.loads(data)
+
+    def _put(self, key: str, data: bytes) -> None:
+        try:
+            self._redis.set(key, data, ex=TTL_SECONDS)
+        except redis.RedisError as error:
+            raise _unavailable(error) from error
+
+    def _get(self, key: str) -> bytes | None:
+        try:
+            data: Any = self._redis.getex(key, ex=TTL_SECONDS)
+        except redis.RedisError as error:
+            raise _unavailable(error) from error
+        if data is not None and len(data) > MAX_BYTES:
+            raise RunDataGone(
+                f"{key} in Redis is larger than {MAX_BYTES} bytes", mend=_PREPARE_AGAIN
+            )
+        return None if data is None else bytes(data)
+
+    @staticmethod
+    @contextmanager
+    def _damage(key: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+            raise RunDataGone(f"{key} in Redis is damaged: {error}", mend=_PREPARE_AGAIN) from error
+
+
+class RedisProposals:
+    """Keeps the state of proposing between attempts of prepare."""
+
+    def __init__(self, slots: RedisCheckpoints) -> None:
+        self._slots = slots
+
+    def load_state(self) -> dict[str, Any] | None:
+        """Returns the latest state; None when there is none."""
+        return self._slots.load()
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Saves a state; raises ServiceUnavailable when that is refused."""
+        self._slots.save(state)
+
+
+def result_document(outcome: GroupOutcome, figures: GroupResult) -> dict[str, Any]:
+    """Returns a result as Redis and archives keep it."""
+    return {"outcome": outcome.to_json(), "figures": figures.dump()}
+
+
+def read_result(value: Mapping[str, Any]) -> tuple[GroupOutcome, GroupResult]:
+    """Reads a result document.
+
+    Raises:
+        ValueError: It is none (also KeyError and TypeError).
+    """
+    return GroupOutcome.from_json(value["outcome"]), GroupResult.model_validate(value["figures"])
+
+
+def _unavailable(error: Exception) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"Redis failed: {error}",
+        mend="check that it runs and has memory left (maxmemory, policy volatile-ttl)",
+    )
