@@ -1,0 +1,53 @@
+"""``cascade crd``: writes the custom resource definition, or says that it is out of date."""
+
+# ruff: noqa: PLC0415 - heavy modules load only when their command runs
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cascade_operator.cli.console import say
+
+FILE_NAME = "cascade-operator.dev_trainingsessions.yaml"
+_HEADER = "# Made by `cascade crd` (make generate) from cascade_operator/api. Do not edit.\n"
+
+
+def crd(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; end with 1 when the file differs.")
+    ] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the file.", file_okay=False)
+    ] = Path("crds"),
+) -> None:
+    """Write the CRD of `TrainingSession`, made from the models that validate it.
+
+    Example: `cascade crd --output crds && kubectl apply --server-side -f crds`
+    """
+    file = output / FILE_NAME
+    text = crd_text()
+    current = file.read_text(encoding="utf-8") if file.is_file() else None
+    if check:
+        if current != text:
+            state = "is missing" if current is None else "differs from the models"
+            say(f"{file} {state}; mend it with: make generate", err=True)
+            raise typer.Exit(1)
+        say(f"{file} is up to date")
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    say(f"{file} {'unchanged' if current == text else 'written'}")
+
+
+def crd_text() -> str:
+    """Returns the file's text: YAML in the order of the models' fields."""
+    import yaml
+
+    from cascade_operator.api.crd import build_crd
+
+    dumper = type("_NoAliases", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
+    body = yaml.dump(build_crd(), Dumper=dumper, sort_keys=False, width=100, allow_unicode=True)
+    return _HEADER + str(body)

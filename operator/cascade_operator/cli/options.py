@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Output(StrEnum):
+    """For people, or for programs."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", help="`json` prints one JSON object a line.")
+]
+StateOption = Annotated[
+    Path,
+    typer.Option("--state", help="Folder of the local state: volumes, runs, status."),
+]
+DEFAULT_STATE = Path(".cascade")

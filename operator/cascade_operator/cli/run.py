@@ -1,0 +1,90 @@
+"""``cascade run``: trains a session on this machine."""
+
+# ruff: noqa: PLC0415 - heavy modules load only when their command runs
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cascade_operator.api.exit_codes import ExitCode
+from cascade_operator.cli.console import is_interactive, say, say_json, show
+from cascade_operator.cli.options import DEFAULT_STATE, Output, OutputOption, StateOption
+from cascade_operator.cli.progress_view import LineView, LiveView, ProgressView
+from cascade_operator.cli.session_file import read_session
+from cascade_operator.cli.summary import render_summary
+
+if TYPE_CHECKING:
+    from cascade_operator.api.session import TrainingSession
+    from cascade_operator.cli.drive import Ended
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="A TrainingSession in YAML.", show_default=False)],
+    state: StateOption = DEFAULT_STATE,
+    output: OutputOption = Output.TEXT,
+    retrain: Annotated[
+        bool,
+        typer.Option("--retrain", help="Start a new run although the session has not changed."),
+    ] = False,
+) -> None:
+    """Train a session on this machine: no cluster, no server needed.
+
+    Ctrl-C once saves checkpoints and stops; the same command resumes. A session that is complete
+    starts a new run when its file changes, or with `--retrain`; it then starts warm from its
+    archives.
+
+    Example: `cascade run examples/quickstart.yaml`
+    """
+    session = read_session(file)
+
+    import asyncio
+
+    from cascade_operator.cli.drive import ENDED_HARD, drive
+    from cascade_operator.local.session_run import run_session
+
+    view: ProgressView
+    if output is Output.JSON:
+        view = LineView(as_json=True)
+    else:
+        view = LiveView() if is_interactive() else LineView()
+
+    try:
+        ended = asyncio.run(
+            drive(
+                run_session,
+                session,
+                base=file.resolve().parent,
+                state=state,
+                view=view,
+                retrain=retrain,
+            )
+        )
+    except asyncio.CancelledError:
+        raise typer.Exit(ENDED_HARD) from None
+    _print_end(ended, session, output)
+    raise typer.Exit(int(ended.outcome.exit_code))
+
+
+def _print_end(ended: Ended, session: TrainingSession, output: Output) -> None:
+    from cascade_operator.cli.snapshot import uses_embedded_model
+
+    outcome = ended.outcome
+    if output is Output.JSON:
+        say_json(
+            {
+                "event": "outcome",
+                "exitCode": int(outcome.exit_code),
+                "sessionId": outcome.session_id,
+                "archives": [str(path) for path in outcome.archives],
+                "status": outcome.status.model_dump(mode="json", by_alias=True, exclude_none=True),
+            }
+        )
+        return
+    show(render_summary(ended.last, embedded=uses_embedded_model(session)))
+    if ended.nothing_to_do:
+        say("nothing has changed since; --retrain starts a new run")
+    elif outcome.exit_code == ExitCode.TERMINATED:
+        say("stopped, checkpoints are saved; the same command resumes")

@@ -1,0 +1,92 @@
+"""What a run came to, for a reader: groups, the best one, attribution, archives. Pure."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cascade_operator.cli.console import clean
+from cascade_operator.cli.figures import delta_text, memory_text, score_text, seconds_text
+from cascade_operator.cli.tables import cell, plain_table
+from cascade_operator.cli.view import BestRow, RunView
+
+EMBEDDED_NOTE = (
+    "the embedded model is small and few examples were scored: these figures show the machinery, "
+    "not good prompts; name your own model under spec.models.task for those"
+)
+_RIGHT = ("trials", "baseline", "best", "change", "held-out")
+
+
+def render_summary(view: RunView, *, embedded: bool = False) -> RenderableType:
+    """Renders the end of a run.
+
+    Args:
+        view: The last look at it.
+        embedded: Whether the embedded model answered, which limits what the figures say.
+    """
+    parts: list[RenderableType] = [_title(view)]
+    if view.warm_started_from:
+        parts.append(Text(clean(f"warm-started from {view.warm_started_from}")))
+    if view.groups:
+        parts += [Text(), _group_table(view)]
+    if view.best is not None:
+        parts += [Text(), *_best(view.best)]
+    if view.attribution:
+        parts += [Text(), *_attribution(view)]
+    if view.archives:
+        parts += [Text(), Text("archives", style="bold")]
+        parts += [Text(clean(f"  {a.path}  {memory_text(a.size)}")) for a in view.archives]
+    closing = [*view.notes, *([EMBEDDED_NOTE] if embedded else [])]
+    if closing:
+        parts += [Text(), *(Text(clean(f"note: {note}"), style="dim") for note in closing)]
+    return Group(*parts)
+
+
+def _title(view: RunView) -> Text:
+    style = {"Complete": "bold green", "Failed": "bold red"}.get(view.phase, "bold yellow")
+    line = Text(clean(f"{view.session}: run {view.run} {view.phase.lower()}"), style=style)
+    line.append(f" after {seconds_text(view.elapsed)}", style="not bold default")
+    if view.message:
+        line.append(clean(f" ({view.message})"), style="not bold default")
+    return line
+
+
+def _group_table(view: RunView) -> RenderableType:
+    table = plain_table("group", "ended", *_RIGHT, right=_RIGHT)
+    for group in view.groups:
+        is_best = view.best is not None and view.best.key == group.key
+        state = group.reason or group.phase
+        table.add_row(
+            cell(group.name, "bold" if is_best else ""),
+            cell(state if not group.message else f"{state}: {group.message}"),
+            str(group.trials or 0),
+            score_text(group.baseline),
+            cell(score_text(group.best), "bold green" if is_best else ""),
+            delta_text(group.best, group.baseline),
+            score_text(group.held_out),
+        )
+    return table
+
+
+def _best(best: BestRow) -> list[RenderableType]:
+    held_out = (
+        f"  held-out {score_text(best.held_out)}, the declared program has "
+        f"{score_text(best.baseline_held_out)} "
+        f"({delta_text(best.held_out, best.baseline_held_out)})"
+    )
+    chosen = Text("best group ", style="bold")
+    chosen.append(clean(best.name), style="bold green")
+    chosen.append(f"  validation {score_text(best.score)}", style="not bold default")
+    return [chosen, Text(held_out)]
+
+
+def _attribution(view: RunView) -> list[RenderableType]:
+    table = plain_table("node", "worth", "interval", "", right=("worth",))
+    for row in view.attribution:
+        table.add_row(
+            cell(row.node),
+            f"{row.value:+.4f}",
+            f"[{row.low:+.4f}, {row.high:+.4f}]",
+            cell("" if row.evidence else "no evidence", "dim"),
+        )
+    return [Text("what each node's training was worth on held-out records", style="bold"), table]
