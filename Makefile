@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml requirements/dev.lock requirements/data.lock
 	@touch $@
 
 demo: $(STAMP) ## Train a real four-agent cascade on this machine: no cluster, no account
-	@$(BIN)/cascade run examples/quickstart.yaml
+	@$(BIN)/cascade run examples/quickstart.yaml --retrain
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/python -m pytest

@@ -97,6 +97,11 @@ _REGISTRY: Final = (
 STAGES: Final[Mapping[int, Stage]] = MappingProxyType({s.code: s for s in _REGISTRY})
 
 
+def agent_stage(code: int) -> int:
+    """Returns the registered stage of a tier's code: tiers may bear any code from 00 to 39."""
+    return min(code, 39) // 10 * 10
+
+
 def stage(code: int) -> Stage:
     """Returns the stage with this code.
 

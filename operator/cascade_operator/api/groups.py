@@ -84,9 +84,3 @@ def select_groups(cascade: CascadeSpec, spec: GroupsSpec) -> tuple[NodeGroup, ..
         for chosen in combinations(range(len(order)), size)
         if (not included or chosen in included) and chosen not in excluded
     )
-
-
-def immediate_subsets(group: NodeGroup, selected: Sequence[NodeGroup]) -> tuple[NodeGroup, ...]:
-    """Returns the selected groups that lack exactly one of this group's nodes."""
-    mine = set(group.positions)
-    return tuple(g for g in selected if g.size == group.size - 1 and set(g.positions) < mine)

@@ -53,12 +53,22 @@ def log_stage(code: int, message: str, **fields: object) -> None:
     _LOG.info("%s: %s", stage(code).label, message, extra={"stage": code, "fields": fields})
 
 
+def log_stage_figures() -> None:
+    """Logs how often each stage ran in this process and how long it took: a Job's last line."""
+    figures = STAGE_METRICS.snapshot()
+    shown = ", ".join(
+        f"{code:02d} {one.runs}x {one.seconds:.2f} s" for code, one in figures.items()
+    )
+    log_stage(62, shown or "no stage ran")
+
+
 @contextmanager
-def run_stage(code: int, **fields: object) -> Iterator[None]:
+def run_stage(code: int, *, level: int = logging.INFO, **fields: object) -> Iterator[None]:
     """Runs a block as one stage: logged at its start and its end, counted and timed.
 
     Args:
         code: The stage's code in the registry.
+        level: Of both lines; stages that run for every batch are logged at DEBUG.
         **fields: What the stage works on, shown in the log line.
 
     Raises:
@@ -67,7 +77,7 @@ def run_stage(code: int, **fields: object) -> Iterator[None]:
     label = stage(code).label
     shown = " ".join(f"{key}={value}" for key, value in fields.items())
     extra = {"stage": code, "fields": fields}
-    _LOG.info("%s started%s", label, f" ({shown})" if shown else "", extra=extra)
+    _LOG.log(level, "%s started%s", label, f" ({shown})" if shown else "", extra=extra)
     begin = time.perf_counter()
     failed = True
     try:
@@ -77,4 +87,6 @@ def run_stage(code: int, **fields: object) -> Iterator[None]:
         seconds = time.perf_counter() - begin
         STAGE_METRICS.add(code, seconds, failed=failed)
         outcome = "left early" if failed else "done"
-        _LOG.info("%s %s after %.2f s", label, outcome, seconds, extra=extra | {"seconds": seconds})
+        _LOG.log(
+            level, "%s %s after %.2f s", label, outcome, seconds, extra=extra | {"seconds": seconds}
+        )

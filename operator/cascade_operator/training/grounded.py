@@ -14,6 +14,7 @@ from dspy.propose.grounded_proposer import TIPS, generate_instruction_class
 from dspy.utils.exceptions import AdapterParseError
 
 from cascade_operator.agents.abort import surfaced
+from cascade_operator.agents.adapters import make_adapter
 from cascade_operator.api.cascade import CascadeSpec
 from cascade_operator.training.instructions import InstructionTask, describe, examples
 
@@ -46,7 +47,9 @@ class GroundedProposer:
         )
         lm = self._lm.copy(rollout_id=generator.randint(1, 10**9), temperature=1.0)
         asked: dict[str, Any] = {"tip": tip} if tip else {}
-        adapter = dspy.ChatAdapter(use_json_adapter_fallback=False)  # it would call again
+        # The adapters of the nodes: one call each, and by schema where the server can, since small
+        # models lose DSPy's field markers.
+        adapter = make_adapter("Chat", structured=lm.supports_response_schema)
         try:
             with surfaced(), dspy.context(lm=lm, adapter=adapter, trace=None):
                 answer = ask(

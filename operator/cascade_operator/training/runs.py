@@ -8,6 +8,7 @@ by (node, candidate, input fields), so the programs of a group never run a share
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any, Protocol
 from cascade_operator.agents.candidate import Candidate
 from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.cascade import CascadeSpec
+from cascade_operator.monitoring.stage_log import run_stage
+from cascade_operator.stages import agent_stage
 from cascade_operator.training.batch import BoundedBatch
 
 MAX_KEPT = 20_000
@@ -100,6 +103,7 @@ class BatchedCascade:
 
     def __init__(self, spec: CascadeSpec, runner: NodeRunner, batch: BoundedBatch) -> None:
         self._spec = spec
+        self._nodes = [(agent_stage(tier.code), node) for tier in spec.tiers for node in tier.nodes]
         self._runner = runner
         self._batch = batch
         self._memory = _Memory(MAX_KEPT)
@@ -121,11 +125,12 @@ class BatchedCascade:
             One run per record, in order.
         """
         runs = [Run(initial_fields(self._spec, record)) for record in records]
-        for node in self._spec.nodes:
+        for code, node in self._nodes:
             reads = tuple(one.name for one in node.parsed.inputs)
             going = [run for run in runs if run.failed is None]
             given = [run.known(reads) for run in going]
-            outcomes = self._outcomes(node.name, candidates[node.name], given)
+            with run_stage(code, level=logging.DEBUG, node=node.name, records=len(given)):
+                outcomes = self._outcomes(node.name, candidates[node.name], given)
             for run, fields, outcome in zip(going, given, outcomes, strict=True):
                 run.take(node.name, fields, outcome)
             if node.name == last_node:

@@ -103,6 +103,7 @@ def _search(
         check=guard.check,
     )
     space = ProgramSpace.of(group.nodes, pool.counts)
+    publisher.update(total=min(spec.optimizer.trials, space.size))
     start = data.start(group.key)
     search = GroupSearch(
         group,

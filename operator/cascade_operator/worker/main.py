@@ -12,6 +12,7 @@ from cascade_operator.api.errors import CascadeError
 from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.api.records import Failure, TerminationMessage, encode_message
 from cascade_operator.monitoring.logs import configure_logging
+from cascade_operator.monitoring.stage_log import log_stage_figures
 from cascade_operator.worker.context import JobContext, environment, read_context
 from cascade_operator.worker.stop import StopSignal, leave
 
@@ -48,6 +49,7 @@ def _run(arguments: argparse.Namespace, env: Mapping[str, str], stop: StopSignal
         text = f"{type(error).__name__}: {error}"
         _write(log, _failure(ExitCode.SOFTWARE, "Error", text, "see the Job's log", context))
         return ExitCode.SOFTWARE
+    log_stage_figures()
     _write(log, message)
     return ExitCode.OK
 

@@ -2,7 +2,7 @@ import pytest
 
 from cascade_operator.api.cascade import Adapter, CascadeSpec
 from cascade_operator.api.default_cascade import DEFAULT_CASCADE
-from cascade_operator.api.groups import immediate_subsets, parse_key, select_groups
+from cascade_operator.api.groups import parse_key, select_groups
 from cascade_operator.api.search_spec import GroupsSpec
 
 NAMES = (
@@ -93,14 +93,6 @@ def test_groups_are_chosen_by_size_and_name():
     assert keys(include=[pair]) == ["00_02"]
     assert "00_02" not in keys(exclude=[pair])
     assert len(keys(exclude=[pair])) == 14
-
-
-def test_immediate_subsets_lack_exactly_one_node():
-    groups = select_groups(CascadeSpec(), GroupsSpec())
-    by_key = {group.key: group for group in groups}
-    found = immediate_subsets(by_key["00_01_03"], groups)
-    assert [group.key for group in found] == ["00_01", "00_03", "01_03"]
-    assert immediate_subsets(by_key["00"], groups) == ()
 
 
 @pytest.mark.parametrize("key", ["", "0", "00-02", "02_00", "00_00", "00_", "\u0660\u0660"])

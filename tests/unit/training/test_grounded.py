@@ -23,8 +23,17 @@ def proposer(engine: ScriptedEngine) -> GroundedProposer:
     return GroundedProposer(SPEC, engine.lm(), seed=3)
 
 
-def test_one_call_with_the_nodes_place_examples_and_declared_instructions() -> None:
-    engine = ScriptedEngine(lambda request: ANSWER)
+@pytest.mark.parametrize(
+    ("said", "structured"),
+    [
+        pytest.param(ANSWER, False, id="field-markers"),
+        pytest.param({"proposed_instruction": "Name the function."}, True, id="by-schema"),
+    ],
+)
+def test_one_call_with_the_nodes_place_examples_and_declared_instructions(
+    said: object, structured: bool
+) -> None:
+    engine = ScriptedEngine(lambda request: said, structured=structured)
     assert proposer(engine).propose(task()) == "Name the function."
     assert len(engine.requests) == 1
     prompt = system_of(engine.requests[0]) + last_of(engine.requests[0])

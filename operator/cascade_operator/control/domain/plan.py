@@ -104,12 +104,14 @@ def _invalid(draft: Draft, observed: Observed, now: datetime, text: str) -> Draf
 
 def _rolled_up(draft: Draft, situation: Situation) -> Draft:
     """Fills in what follows from the rest: phase, counters, conditions."""
+    succeeded = sum(g.phase is GroupPhase.SUCCEEDED for g in draft.groups)
     return draft.put(
         observed_generation=situation.observed.session.generation,
         phase=phase_of(draft, situation),
         conditions=run_conditions(draft, situation),
         groups_total=len(draft.groups),
-        groups_succeeded=sum(g.phase is GroupPhase.SUCCEEDED for g in draft.groups),
+        groups_summary=f"{succeeded}/{len(draft.groups)}",
+        groups_succeeded=succeeded,
         groups_failed=sum(g.phase is GroupPhase.FAILED for g in draft.groups),
     )
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from cascade_operator.api.quantity import parse_duration
-from cascade_operator.api.records import Progress
+from cascade_operator.api.records import PrepareResult, Progress
 from cascade_operator.api.status import GroupPhase, GroupStatus, ProgressStatus
 from cascade_operator.control.domain.draft import Draft, Situation, is_terminal
 from cascade_operator.control.domain.policies.duration import seconds_left
@@ -60,50 +60,63 @@ def _share_done(group: GroupStatus, live: Mapping[str, Progress]) -> float:
 
 
 def _estimate(draft: Draft, situation: Situation) -> int | None:
-    """Seconds left, if each open trial takes what the trials so far took on average.
+    """Seconds left, if each program still to be tried takes what one took so far on average.
 
-    With the lattice the group sizes follow one another, and a size takes at least its longest
-    group; a search that converges early makes it shorter, a retry longer. The run's deadline bounds
-    it. Rounded, since a figure to the second would claim more than is known.
+    A program that leaves a node as declared was tried by a subset, and the shared cache answers
+    for it; so a group's work is the programs that change all of its nodes. With the lattice the
+    group sizes follow one another, and a size takes at least its longest group. A search that
+    converges early makes it shorter, a retry longer. The run's deadline bounds it. Rounded, since
+    a figure to the second would claim more than is known.
     """
     if draft.prepare.phase is not GroupPhase.SUCCEEDED:
         return None
-    mean = _mean_trial_seconds(draft, situation)
+    work = _Work(draft, situation)
+    mean = work.mean_seconds()
     if mean is None:
         return None
     open_groups = [group for group in draft.groups if not is_terminal(group)]
     levels: Sequence[list[GroupStatus]] = [open_groups]
     if situation.spec.optimizer.lattice:
         levels = [list(level) for _, level in groupby(open_groups, key=lambda g: len(g.nodes))]
-    seconds = mean * sum(_level_trials(level, situation) for level in levels)
+    seconds = mean * sum(work.of_level(level) for level in levels)
     most = parse_duration(situation.spec.budget.max_duration)
     bounded = min(seconds, seconds_left(draft.run.start_time, situation.now, most))
     step = _COARSE_STEP if bounded >= _COARSE_FROM else _FINE_STEP
     return math.ceil(bounded / step) * step
 
 
-def _level_trials(level: Sequence[GroupStatus], situation: Situation) -> float:
-    """Trials that one lane runs one after another until all groups of a level are done."""
-    left = [_trials_left(group, situation) for group in level]
-    lanes = max(1, min(len(level), situation.spec.parallelism))
-    return max(sum(left) / lanes, max(left, default=0))
+class _Work:
+    """The groups' work, in programs."""
 
+    def __init__(self, draft: Draft, situation: Situation) -> None:
+        self._groups = draft.groups
+        self._situation = situation
+        self._live = situation.observed.progress
+        job = situation.observed.jobs.get(draft.prepare.job_name)
+        message = job.message if job is not None else None
+        self._candidates = message.candidates if isinstance(message, PrepareResult) else {}
 
-def _trials_left(group: GroupStatus, situation: Situation) -> int:
-    record = situation.observed.progress.get(group.name)
-    total = record.total if record and record.total else situation.spec.optimizer.trials
-    return max(0, total - (record.done if record else 0))
+    def of_level(self, level: Sequence[GroupStatus]) -> float:
+        """Programs that one lane tries one after another until all groups of a level are done."""
+        left = [self._whole(group) * (1.0 - self._share(group)) for group in level]
+        lanes = max(1, min(len(level), self._situation.spec.parallelism))
+        return max(sum(left) / lanes, max(left, default=0.0))
 
+    def mean_seconds(self) -> float | None:
+        """Seconds a program took; None before the first one."""
+        done, seconds = 0.0, 0.0
+        for group in self._groups:
+            job = self._situation.observed.jobs.get(group.job_name)
+            share = self._share(group)
+            if job is None or job.started is None or not share:
+                continue
+            done += self._whole(group) * share
+            seconds += ((job.finished or self._situation.now) - job.started).total_seconds()
+        return max(seconds, 0.0) / done if done else None
 
-def _mean_trial_seconds(draft: Draft, situation: Situation) -> float | None:
-    trials, seconds = 0, 0.0
-    for group in draft.groups:
-        job = situation.observed.jobs.get(group.job_name)
-        if job is None or job.started is None:
-            continue
-        record = situation.observed.progress.get(group.name)
-        done = group.trials if is_terminal(group) else (record.done if record else 0)
-        if done:
-            trials += done
-            seconds += ((job.finished or situation.now) - job.started).total_seconds()
-    return max(seconds, 0.0) / trials if trials else None
+    def _whole(self, group: GroupStatus) -> int:
+        programs = math.prod(max(1, self._candidates.get(n, 2**16) - 1) for n in group.nodes)
+        return min(self._situation.spec.optimizer.trials, programs)
+
+    def _share(self, group: GroupStatus) -> float:
+        return 1.0 if is_terminal(group) else _share_done(group, self._live)
