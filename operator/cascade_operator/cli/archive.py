@@ -175,7 +175,8 @@ def best_group(run: RunArchive) -> GroupArchive | None:
 
 
 def _score(group: GroupArchive, name: str = "score") -> float | None:
-    value: Any = group.result.get(name)
+    figures: Any = group.result.get("figures")
+    value = figures.get(name) if isinstance(figures, dict) else None
     try:
         return None if value in (None, "") else float(value)
     except (TypeError, ValueError):

@@ -6,12 +6,10 @@ import importlib
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cascade_operator.api.errors import DataError, SpecError
-
-if TYPE_CHECKING:
-    from cascade_operator.training.metric import Pair
+from cascade_operator.training.comparison import Pair
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 

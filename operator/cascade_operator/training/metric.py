@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.errors import SpecError
-from cascade_operator.traces.validated import Leaf, closest, json_equal, leaves
+from cascade_operator.traces.validated import json_equal
+from cascade_operator.training.comparison import Pair
 from cascade_operator.training.custom_metric import load_custom
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -33,34 +34,6 @@ class ScoredRecord(Protocol):
 
     @property
     def validated(self) -> Mapping[str, Any]: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What one output is compared with.
-
-    Attributes:
-        record_id: Names the record in messages.
-        expected: The validated fields, whose leaves may accept several values, or a recorded
-            output.
-        output: What the cascade wrote, restricted to the expected fields.
-        template: Whether ``expected`` may hold ``anyOf`` leaves; recorded outputs are plain.
-    """
-
-    record_id: str
-    expected: Any
-    output: Any
-    template: bool = True
-
-    @property
-    def resolved(self) -> Any:
-        """The accepted values nearest to the output, as plain JSON."""
-        return closest(self.expected, self.output) if self.template else self.expected
-
-    @property
-    def leaves(self) -> tuple[Leaf, ...]:
-        """Every expected leaf."""
-        return leaves(self.expected) if self.template else _plain_leaves(self.expected)
 
 
 Compare = Callable[[Sequence[Pair]], list[float]]
@@ -198,14 +171,3 @@ def _cosine(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
     if lengths == 0.0:
         return 0.0
     return round(min(1.0, max(0.0, float(left @ right) / lengths)), _DECIMALS)
-
-
-def _plain_leaves(value: Any, path: tuple[str | int, ...] = ()) -> tuple[Leaf, ...]:
-    children: list[tuple[str | int, Any]] = []
-    if isinstance(value, Mapping):
-        children = list(value.items())
-    elif isinstance(value, list | tuple):
-        children = list(enumerate(value))
-    if not children:
-        return (Leaf(path, (value,)),)
-    return tuple(leaf for key, child in children for leaf in _plain_leaves(child, (*path, key)))

@@ -28,7 +28,7 @@ from cascade_operator.worker.context import JobContext
 from cascade_operator.worker.restore import own_archive, restore_run
 from cascade_operator.worker.run_data import RunData
 from cascade_operator.worker.trace_source import load_traces
-from cascade_operator.worker.warm_start import WarmStarted, warm_start
+from cascade_operator.worker.warm_start import warm_start
 
 STEPS = 6
 
@@ -61,14 +61,16 @@ def run_prepare(context: JobContext) -> PrepareResult:
         notes: tuple[str, ...] = ()
         if own is not None:
             restored = restore_run(context, data, own)
-            pool, started = data.pool(), WarmStarted()
+            pool = data.pool()
             log_stage(55, f"{len(restored)} finished groups restored from this run's archive")
         else:
             pool, notes = _propose(context, calls, data, publisher)
-            publisher.update(stage=83, done=5, note="warm start", publish=True)
-            started = warm_start(context, pool, data)
-            pool = started.pool or pool
-            data.put_pool(pool)
+        publisher.update(stage=83, done=5, note="warm start", publish=True)
+        # After a restore the pool holds the archived candidates already and stays as it is, but
+        # the groups still to be trained need their starts again.
+        started = warm_start(context, pool, data)
+        pool = started.pool or pool
+        data.put_pool(pool)
     counts = {name: sum(s is name for s in split.values()) for name in Split}
     result = PrepareResult(
         records=len(traces.records),

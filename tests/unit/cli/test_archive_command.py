@@ -25,7 +25,7 @@ def cascade(*arguments):
 def state(tmp_path_factory):
     folder = tmp_path_factory.mktemp("state")
     groups = {
-        key: make_group(key, result=result, program_json=json.dumps({"of": key}).encode())
+        key: make_group(key, result={"figures": result}, program_json=json.dumps({"of": key}).encode())
         for key, result in RESULTS.items()
     }
     volume = folder / "volumes" / "archives"
@@ -106,9 +106,9 @@ def test_program_of_an_unknown_group_names_those_there_are(state):
 
 def test_the_best_group_is_the_first_on_a_tie_and_needs_a_program():
     groups = {
-        "00": make_group("00", result={"score": 0.9}, program_json=None),
-        "10": make_group("10", result={"score": "0.8000"}),
-        "20": make_group("20", result={"score": 0.8}),
+        "00": make_group("00", result={"figures": {"score": 0.9}}, program_json=None),
+        "10": make_group("10", result={"figures": {"score": "0.8000"}}),
+        "20": make_group("20", result={"figures": {"score": 0.8}}),
     }
     assert best_group(make_run(groups=groups)).key == "10"
     assert best_group(make_run(groups={})) is None
