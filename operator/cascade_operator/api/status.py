@@ -169,7 +169,9 @@ class AttributionStatus(RecordModel):
 class ArchiveStatus(RecordModel):
     """One archive."""
 
-    group_size: int = Field(ge=1, le=6, description="Size of the groups in it.")
+    group_size: int = Field(
+        ge=0, le=6, description="Size of the groups in it; 0 where none has begun yet."
+    )
     path: Paragraph = Field(description="Its path on the claim.")
     sha256: Annotated[str, Field(max_length=64)] = Field(description="Its digest.")
     bytes: Count = Field(description="Its size.")

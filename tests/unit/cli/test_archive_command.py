@@ -25,7 +25,9 @@ def cascade(*arguments):
 def state(tmp_path_factory):
     folder = tmp_path_factory.mktemp("state")
     groups = {
-        key: make_group(key, result={"figures": result}, program_json=json.dumps({"of": key}).encode())
+        key: make_group(
+            key, result={"figures": result}, program_json=json.dumps({"of": key}).encode()
+        )
         for key, result in RESULTS.items()
     }
     volume = folder / "volumes" / "archives"

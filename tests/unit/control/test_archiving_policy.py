@@ -51,7 +51,12 @@ def groups(**states: str) -> list[GroupSummary]:
             {"a": OK, "b": OPEN, "ab": OPEN}, [], 9, 4, None, id="interval counts from the last"
         ),
         pytest.param(
-            {"a": OK, "b": OPEN, "ab": OPEN}, ["00"], 99, 1, None, id="interval, nothing new"
+            {"a": OK, "b": OPEN, "ab": OPEN},
+            ["00"],
+            99,
+            1,
+            ArchiveKind.PROGRESSIVE,
+            id="interval, the running searches' checkpoints",
         ),
         pytest.param({"a": OK, "b": OK, "ab": OK}, [], 1, None, ArchiveKind.FINAL, id="all done"),
         pytest.param(

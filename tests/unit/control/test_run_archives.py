@@ -20,7 +20,7 @@ def test_a_due_archive_is_admitted_before_more_groups():
     assert live(cluster) == ["01"]
 
 
-def test_the_interval_asks_for_an_archive_of_what_is_new():
+def test_each_interval_asks_for_an_archive_also_of_running_searches():
     cluster = prepared()
     cluster.end("triage-r1-00")
     settle(cluster)
@@ -31,9 +31,12 @@ def test_the_interval_asks_for_an_archive_of_what_is_new():
     cluster.end("triage-r1-archive-1")
     settle(cluster)
     assert cluster.status.run.archived_groups == ["00"]
-    cluster.pass_time(6 * 3600)
+    cluster.pass_time(5 * 3600)
     settle(cluster)
-    assert live(cluster) == ["01"], "nothing new since"
+    assert live(cluster) == ["01"], "the interval is not over"
+    cluster.pass_time(3600)
+    settle(cluster)
+    assert live(cluster) == ["01", "archive"], "its checkpoint is kept"
 
 
 def test_a_progressive_archive_that_is_given_up_does_not_stop_the_training():

@@ -29,7 +29,7 @@ from cascade_operator.control.domain.model import Observed, Plan
 from cascade_operator.control.domain.outcomes import read_outcomes
 from cascade_operator.control.domain.progress import progress_of
 from cascade_operator.control.domain.run_start import selection_problem, start_run, trigger
-from cascade_operator.control.domain.starts import archive_clock, group_summaries, start_attempts
+from cascade_operator.control.domain.starts import archive_clock, start_attempts
 
 PROGRESS_SECONDS: Final = 15.0
 """How often a run with Jobs at work is looked at for live figures."""
@@ -130,6 +130,5 @@ def _coming(draft: Draft, situation: Situation) -> Iterator[datetime]:
     for part in draft.parts:
         if part.phase is GroupPhase.PENDING and part.retry_time is not None:
             yield part.retry_time
-    clock = archive_clock(draft, situation)
-    if any(g.succeeded and g.key not in clock.archived for g in group_summaries(draft)):
-        yield clock.next_time
+    if draft.prepare.phase is GroupPhase.SUCCEEDED:
+        yield archive_clock(draft, situation).next_time

@@ -60,19 +60,16 @@ def due_archive(
     """The archive that is due, if any.
 
     The final one is due once every group is terminal. Before, one is due when a group size has
-    completed or the interval is over, and only where something has finished that no archive holds:
-    an archive of the same groups again would cost a Job and keep nothing.
+    completed that no archive holds, and whenever the interval is over: also where no group has
+    finished since, for it keeps the running searches' checkpoints.
     """
     if all(group.terminal for group in groups):
         return ArchiveKind.FINAL
-    new = [g for g in groups if g.succeeded and g.key not in clock.archived]
-    if not new:
-        return None
-    open_sizes = {g.size for g in groups if not g.terminal}
-    size_completed = any(g.size not in open_sizes for g in new)
-    if size_completed or now >= clock.next_time:
+    if now >= clock.next_time:
         return ArchiveKind.PROGRESSIVE
-    return None
+    new = [g for g in groups if g.succeeded and g.key not in clock.archived]
+    open_sizes = {g.size for g in groups if not g.terminal}
+    return ArchiveKind.PROGRESSIVE if any(g.size not in open_sizes for g in new) else None
 
 
 def anything_to_archive(groups: Iterable[GroupSummary]) -> bool:
