@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import zstandard
 
-from cascade_operator.api.canonical import canonical_json
+from cascade_operator.api.canonical import ordered_json
 from cascade_operator.traces.chunk import ChunkError
 
 MAX_TEXT: Final = 64 << 20
@@ -32,7 +32,7 @@ def pack_lines(documents: Sequence[Any]) -> bytes:
     Raises:
         ValueError: They are longer than 64 MiB together, or hold NaN.
     """
-    text = "\n".join(canonical_json(document) for document in documents).encode()
+    text = "\n".join(ordered_json(document) for document in documents).encode()
     if len(text) > MAX_TEXT:
         raise ValueError(f"{len(text)} bytes of text are over the bound of {MAX_TEXT}")
     frame = zstandard.ZstdCompressor(level=_LEVEL).compress(text)

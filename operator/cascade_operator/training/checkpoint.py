@@ -63,7 +63,8 @@ class Slot:
 
 def encode(serial: int, state: Mapping[str, Any]) -> bytes:
     """Returns the bytes of one slot: JSON with a version, a serial number and a digest."""
-    body = json.dumps(state, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    # In the order of its keys: a state holds demonstrations, and prompts show their keys in order.
+    body = json.dumps(state, separators=(",", ":"), allow_nan=False)
     envelope = {"version": VERSION, "serial": serial, "digest": _digest(serial, body), "body": body}
     return json.dumps(envelope, separators=(",", ":")).encode()
 

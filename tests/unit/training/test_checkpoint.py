@@ -53,6 +53,12 @@ def test_a_slot_reads_as_written(serial: int, state: dict) -> None:
     assert (slot.serial, slot.state) == (serial, state)
 
 
+def test_a_slot_keeps_the_order_of_keys() -> None:
+    state = {"demonstration": {"name": 1, "type": 2, "required": 3}}
+    found = decode(encode(1, state)).state["demonstration"]
+    assert list(found) == ["name", "type", "required"]
+
+
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused_in_one_way(data: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
