@@ -14,6 +14,10 @@ EMBEDDED_NOTE = (
     "the embedded model is small and few examples were scored: these figures show the machinery, "
     "not good prompts; name your own model under spec.models.task for those"
 )
+NO_ATTRIBUTION = (
+    "what each node's training was worth is not known: that needs every subset of the nodes, "
+    "trained and scored on held-out records"
+)
 _RIGHT = ("trials", "baseline", "best", "change", "held-out")
 
 
@@ -33,6 +37,8 @@ def render_summary(view: RunView, *, embedded: bool = False) -> RenderableType:
         parts += [Text(), *_best(view.best)]
     if view.attribution:
         parts += [Text(), *_attribution(view)]
+    elif view.phase == "Complete":
+        parts += [Text(), Text(NO_ATTRIBUTION, style="dim")]
     if view.archives:
         parts += [Text(), Text("archives", style="bold")]
         parts += [Text(clean(f"  {a.path}  {memory_text(a.size)}")) for a in view.archives]

@@ -108,6 +108,12 @@ def test_the_summary_of_the_embedded_model_says_what_it_shows():
     assert EMBEDDED_NOTE in text
 
 
+def test_the_summary_says_why_there_is_no_attribution():
+    text = text_of(render_summary(replace(COMPLETE, attribution=())), width=200)
+    assert "that needs every subset of the nodes" in text
+    assert "needs every subset" not in text_of(render_summary(COMPLETE), width=200)
+
+
 def test_the_summary_of_a_run_that_never_trained_is_short():
     text = text_of(render_summary(replace(BEFORE, phase="Failed", message="PrepareFailed")))
     assert text.strip() == "tool-calls: run 0 failed after - (PrepareFailed)"
