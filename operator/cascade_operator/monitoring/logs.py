@@ -24,7 +24,9 @@ class JsonFormatter(logging.Formatter):
                 line[name] = value
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        # Half a character, as models write them, is no UTF-8; as an escape it is still JSON.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def configure_logging(*, as_json: bool, level: int = logging.INFO) -> None:

@@ -84,18 +84,18 @@ class ProgressPublisher:
     def _publish(self) -> None:
         with self._lock:
             figures = dict(self._figures)
-        used, limit = self._memory()
-        record = Progress(
-            name=self._name,
-            calls=self._calls(),
-            memory=used,
-            memory_limit=limit,
-            updated=time.time(),
-            **figures,
-        )
         try:
-            self._client.set(
-                self._key, record.model_dump_json(by_alias=True, exclude_none=True), ex=_TTL_SECONDS
+            used, limit = self._memory()
+            record = Progress(
+                name=self._name,
+                calls=self._calls(),
+                memory=used,
+                memory_limit=limit,
+                updated=time.time(),
+                **figures,
             )
-        except RedisError as error:
+            text = record.model_dump_json(by_alias=True, exclude_none=True)
+            self._client.set(self._key, text, ex=_TTL_SECONDS)
+        except (RedisError, OSError, ValueError) as error:
+            # A server that is away, a reading that failed, a figure out of its bounds.
             _LOG.debug("no live figures: %s", error)

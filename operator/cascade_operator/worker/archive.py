@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from cascade_operator.agents.cascade import Cascade
 from cascade_operator.agents.dspy_settings import configure_dspy
-from cascade_operator.api.canonical import canonical_json
+from cascade_operator.api.canonical import canonical_json, ordered_json
 from cascade_operator.api.groups import NodeGroup
 from cascade_operator.api.records import ArchiveResult, GroupResult
-from cascade_operator.api.status import ArchiveStatus, AttributionStatus, BestStatus
+from cascade_operator.api.status import (
+    ArchiveStatus,
+    AttributionStatus,
+    BestStatus,
+    format_score,
+)
 from cascade_operator.archive.catalog import SessionFolder, excess_files, list_runs, remove_files
 from cascade_operator.archive.model import (
     GroupArchive,
@@ -205,7 +210,7 @@ def unasked_cascade(context: JobContext) -> Cascade:
 
 def program_json(cascade: Cascade, pool: CandidatePool, choice: Mapping[str, int]) -> bytes:
     """Returns a program's state as JSON, ready for ``dspy.Module.load``."""
-    return canonical_json(cascade.program(pool.programs(choice)).dump_state()).encode()
+    return ordered_json(cascade.program(pool.programs(choice)).dump_state()).encode()
 
 
 def best_of(results: Results) -> BestStatus | None:
@@ -218,10 +223,10 @@ def best_of(results: Results) -> BestStatus | None:
     )
     improvement = None
     if figures.held_out is not None and figures.baseline_held_out is not None:
-        improvement = f"{figures.held_out - figures.baseline_held_out:.4f}"
+        improvement = format_score(figures.held_out - figures.baseline_held_out)
     return BestStatus(
         group=outcome.group.key,
-        score=f"{figures.score:.4f}",
+        score=format_score(figures.score),
         held_out=_four(figures.held_out),
         baseline_held_out=_four(figures.baseline_held_out),
         improvement=improvement,
@@ -229,7 +234,20 @@ def best_of(results: Results) -> BestStatus | None:
 
 
 def _attribution(context: JobContext, results: Results) -> list[AttributionStatus]:
-    nodes = [node.name for node in context.config.spec.cascade.nodes]
+    spec = context.config.spec
+    nodes = [node.name for node in spec.cascade.nodes]
+    with run_stage(63, groups=len(results)):
+        return attribution_of(nodes, results, seed=spec.optimizer.seed)
+
+
+def attribution_of(nodes: Sequence[str], results: Results, *, seed: int) -> list[AttributionStatus]:
+    """Returns what training each node was worth; nothing unless every subset was scored.
+
+    Args:
+        nodes: All nodes of the cascade.
+        results: What the groups found.
+        seed: Of the bootstrap.
+    """
     scored = {
         frozenset(outcome.group.nodes): outcome.held_out_scores
         for outcome, _ in results.values()
@@ -238,23 +256,23 @@ def _attribution(context: JobContext, results: Results) -> list[AttributionStatu
     baseline = next(
         (o.baseline_held_out_scores for o, _ in results.values() if o.baseline_held_out_scores), ()
     )
-    with run_stage(63, groups=len(scored)):
-        found = attribute(nodes, baseline, scored, seed=context.config.spec.optimizer.seed)
     return [
         AttributionStatus(
             node=one.node,
-            value=f"{one.value:.4f}",
-            low=f"{one.low:.4f}",
-            high=f"{one.high:.4f}",
+            value=format_score(one.value),
+            low=format_score(one.low),
+            high=format_score(one.high),
         )
-        for one in found or ()
+        for one in attribute(nodes, baseline, scored, seed=seed) or ()
     ]
 
 
 def _retain(context: JobContext) -> None:
     config = context.config
     runs = list_runs(context.archives, SessionFolder(config.namespace, config.name))
-    excess = excess_files(runs, config.spec.archive.retain, protect=frozenset({config.session_id}))
+    # The archive a session names to start from is not for its own runs to remove.
+    kept = frozenset({config.session_id, config.spec.warm_start.archive})
+    excess = excess_files(runs, config.spec.archive.retain, protect=kept)
     for problem in remove_files(excess):
         log_stage(50, f"an old archive could not be removed: {problem}")
 
@@ -266,4 +284,4 @@ def _status(file: ArchiveFile) -> ArchiveStatus:
 
 
 def _four(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}"
+    return None if value is None else format_score(value)

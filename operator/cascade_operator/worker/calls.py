@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from cascade_operator.agents.cascade import Cascade
 from cascade_operator.agents.dspy_settings import configure_dspy
@@ -26,10 +28,21 @@ EMBEDDING_CACHE = ".embedding-cache"
 
 @dataclass(frozen=True, slots=True)
 class JobCalls:
-    """The models of one Job."""
+    """The models of one Job; at the block's end it keeps no other Job waiting for its calls."""
 
     context: JobContext
     services: CallServices
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.services.cache.close()
 
     def cascade(self) -> Cascade:
         """Returns the session's cascade, bound to its models."""
@@ -48,7 +61,7 @@ class JobCalls:
                 groups do not mount it).
         """
         spec = self.context.config.spec.models.embedding
-        inner: TextEmbedder = make_embedder(spec, api_key=_api_key(spec))
+        inner = embedder_of(spec)
         if on_volume:
             inner = CachedEmbedder(inner, self.context.archives / EMBEDDING_CACHE)
         return SharedEmbedder(inner, self.services.cache, self.services.namespace)
@@ -88,6 +101,12 @@ def limits(budget: BudgetSpec) -> BudgetLimits:
     return BudgetLimits(budget.max_model_calls, budget.max_tokens, budget.max_cost)
 
 
-def _api_key(spec: EmbeddingSpec) -> str:
+def embedder_of(spec: EmbeddingSpec) -> TextEmbedder:
+    """Returns a session's embedder, with its key where the server wants one.
+
+    Raises:
+        ServiceUnavailable: The key's Secret is not there.
+    """
     reference = spec.api_key_secret_ref
-    return "" if reference is None else read_secret(reference.name, reference.key)
+    key = "" if reference is None else read_secret(reference.name, reference.key)
+    return make_embedder(spec, api_key=key)

@@ -98,15 +98,20 @@ def connect(env: Mapping[str, str]) -> redis.Redis:
     url = env.get("CASCADE_REDIS_URL", "redis://127.0.0.1:6379")
     password_file = env.get("CASCADE_REDIS_PASSWORD_FILE", "")
     password = _password(Path(password_file)) if password_file else None
-    client: redis.Redis = redis.Redis.from_url(
-        url,
-        password=password or None,
-        decode_responses=False,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=COMMAND_SECONDS,
-    )
     try:
+        client: redis.Redis = redis.Redis.from_url(
+            url,
+            password=password or None,
+            decode_responses=False,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=COMMAND_SECONDS,
+        )
         client.ping()
+    except ValueError as error:
+        raise SpecError(
+            f"{_without_password(url)} is no address of a Redis: {error}",
+            mend="write spec.redis.url as redis://host:port, rediss://host:port or unix:///path",
+        ) from error
     except redis.RedisError as error:
         raise ServiceUnavailable(
             f"Redis at {_without_password(url)} does not answer: {error}",

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cascade_operator.agents.candidate import Candidate, Demonstration
+from cascade_operator.agents.candidate import Candidate
 from cascade_operator.agents.cascade import Cascade
 from cascade_operator.agents.dspy_settings import configure_dspy
 from cascade_operator.agents.program import attribute_names
+from cascade_operator.agents.signatures import REASONING, NodeSignature
 from cascade_operator.api.errors import DataError
 from cascade_operator.api.records import CallFigures
 from cascade_operator.api.session import TrainingSessionSpec
-from cascade_operator.traces.embedding import make_embedder
 from cascade_operator.traces.reader import read_traces
 from cascade_operator.traces.record import Split, TraceRecord
 from cascade_operator.traces.split import split_records
@@ -25,6 +25,7 @@ from cascade_operator.training.calls.factory import CallServices, lm_for_nodes
 from cascade_operator.training.evaluate import score_runs
 from cascade_operator.training.metric import make_metric
 from cascade_operator.training.runs import BatchedCascade
+from cascade_operator.worker.calls import embedder_of
 from cascade_operator.worker.trace_source import node_fields
 
 MAX_PROGRAM_BYTES: Final = 16 << 20
@@ -77,7 +78,7 @@ def evaluate_program(
     records = _records(traces, spec, split)
     metric = make_metric(
         spec.objective.metric.value,
-        embed=make_embedder(spec.models.embedding).embed,
+        embed=embedder_of(spec.models.embedding).embed,
         function=spec.objective.function or None,
     )
     runner = BatchedCascade(
@@ -114,46 +115,64 @@ def read_program(path: Path, cascade: Cascade) -> dict[str, Candidate]:
     if not isinstance(state, dict):
         raise DataError(f"{path} is no program", mend=_MEND)
     found = {}
-    for node, attribute in attribute_names(cascade.node_names).items():
-        parts = [v for k, v in state.items() if k == attribute or k.startswith(f"{attribute}.")]
-        if not parts:
-            raise DataError(f"{path} has no program for the node {node}", mend=_MEND)
-        found[node] = _candidate(path, node, parts[0], cascade)
+    for node, key in _main_predictors(cascade).items():
+        fields = cascade.runtime(node).fields
+        found[node] = (
+            cascade.base_candidate(node)
+            if key is None
+            else _candidate(path, node, state, key, fields)
+        )
     return found
 
 
 _MEND: Final = "write one with `cascade archive program FILE`, from a session of the same cascade"
 
 
-def _candidate(path: Path, node: str, part: Any, cascade: Cascade) -> Candidate:
-    fields = cascade.runtime(node).fields
-    try:
-        instructions = part["signature"]["instructions"]
-        demonstrations = tuple(
-            Demonstration.from_json(
-                {
-                    "recordId": None,
-                    "inputs": {n: demo[safe] for n, safe in fields.inputs.items() if safe in demo},
-                    "outputs": {
-                        n: demo[safe] for n, safe in fields.outputs.items() if safe in demo
-                    },
-                }
-            )
-            for demo in part.get("demos", [])
+def _main_predictors(cascade: Cascade) -> dict[str, str | None]:
+    """Node -> where its program stands in a state; None for a node that is plain code."""
+    predictors = cascade.program({}).named_predictors()
+    found: dict[str, str | None] = {}
+    for node, attribute in attribute_names(cascade.node_names).items():
+        outputs = set(cascade.runtime(node).fields.outputs.values())
+        found[node] = next(
+            (
+                name
+                for name, predictor in predictors
+                if (name == attribute or name.startswith(f"{attribute}."))
+                and outputs <= set(predictor.signature.output_fields)
+            ),
+            None,
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    return found
+
+
+def _candidate(
+    path: Path, node: str, state: Mapping[str, Any], key: str, fields: NodeSignature
+) -> Candidate:
+    if key not in state:
+        raise DataError(f"{path} has no program for the node {node}", mend=_MEND)
+    inputs = fields.inputs
+    # A chain-of-thought node's examples reason before they answer.
+    outputs = {REASONING: REASONING} | dict(fields.outputs)
+    try:
+        return Candidate.from_json(
+            {
+                "instructions": state[key]["signature"]["instructions"],
+                "demonstrations": [
+                    {
+                        "recordId": None,
+                        "inputs": {name: demo[at] for name, at in inputs.items() if at in demo},
+                        "outputs": {name: demo[at] for name, at in outputs.items() if at in demo},
+                    }
+                    for demo in state[key].get("demos", [])
+                ],
+                "source": "archived",
+            }
+        )
+    except (KeyError, TypeError, AttributeError, DataError) as error:
         raise DataError(
             f"{path}: the program of node {node} is broken: {error}", mend=_MEND
         ) from error
-    if not isinstance(instructions, str):
-        raise DataError(f"{path}: node {node} has no instructions", mend=_MEND)
-    return Candidate.from_json(
-        {
-            "instructions": instructions,
-            "demonstrations": [one.to_json() for one in demonstrations],
-            "source": "archived",
-        }
-    )
 
 
 def _records(traces: Path, spec: TrainingSessionSpec, split: str) -> list[TraceRecord]:

@@ -58,7 +58,7 @@ def run_group(
         calls=calls.figures,
         memory=lambda: _memory(context),
     )
-    with context.memory, publisher:
+    with context.memory, calls, publisher:
         publisher.update(stage=41, total=context.config.spec.optimizer.trials, publish=True)
         outcome = _search(
             context,

@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from cascade_operator.api.errors import CascadeError
@@ -29,16 +30,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     configure_logging(as_json=env.get("CASCADE_LOG", "json") == "json")
     stop = StopSignal()
     stop.install()
-    leave(_run(arguments, env, stop))
+    leave(run_job(partial(_run, arguments), env, stop))
 
 
-def _run(arguments: argparse.Namespace, env: Mapping[str, str], stop: StopSignal) -> int:
-    """Runs the Job and writes its message; every failure has a code and says what to do."""
+def run_job(job: Job, env: Mapping[str, str], stop: StopSignal) -> int:
+    """Runs a Job and writes its message; every failure has a code and says what to do.
+
+    Args:
+        job: What to run.
+        env: Says where configuration, folders and Redis are.
+        stop: Set when the Job has to leave.
+
+    Returns:
+        The exit code.
+    """
     log = Path(env.get("CASCADE_TERMINATION_LOG", _DEFAULT_LOG))
     context: JobContext | None = None
     try:
         context = read_context(env, stop)
-        message = _job(arguments)(context)
+        message = job(context)
     except CascadeError as error:
         code = ExitCode(error.exit_code)
         _LOG.error("%s%s", error, f" ({error.mend})" if error.mend else "")
@@ -54,16 +64,16 @@ def _run(arguments: argparse.Namespace, env: Mapping[str, str], stop: StopSignal
     return ExitCode.OK
 
 
-def _job(arguments: argparse.Namespace) -> Job:
-    """Returns the Job; each imports only what it needs, so that a group starts quickly."""
+def _run(arguments: argparse.Namespace, context: JobContext) -> TerminationMessage:
+    """Runs the Job that was asked for; imports only what it needs, so that a group is quick."""
     if arguments.job == "prepare":
         from cascade_operator.worker.prepare import run_prepare  # noqa: PLC0415
 
-        return run_prepare
+        return run_prepare(context)
     if arguments.job == "group":
         from cascade_operator.worker.group import run_group  # noqa: PLC0415
 
-        return lambda context: run_group(
+        return run_group(
             context,
             arguments.group,
             seconds_left=arguments.seconds_left,
@@ -71,9 +81,7 @@ def _job(arguments: argparse.Namespace) -> Job:
         )
     from cascade_operator.worker.archive import run_archive  # noqa: PLC0415
 
-    return lambda context: run_archive(
-        context, final=arguments.kind == "final", groups=arguments.groups
-    )
+    return run_archive(context, final=arguments.kind == "final", groups=arguments.groups)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from cascade_operator.agents.cascade import Cascade
 from cascade_operator.api.cascade import NodeSpec
 from cascade_operator.api.records import PrepareResult, SplitCounts
 from cascade_operator.api.search_spec import OptimizerSpec
+from cascade_operator.archive.model import RunArchive
 from cascade_operator.monitoring.progress import ProgressPublisher
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
 from cascade_operator.traces.layout import embed_traces
@@ -25,7 +26,7 @@ from cascade_operator.training.propose import ProposalSettings, propose_pool
 from cascade_operator.training.runs import BatchedCascade
 from cascade_operator.worker.calls import JobCalls, open_calls
 from cascade_operator.worker.context import JobContext
-from cascade_operator.worker.restore import own_archive, restore_run
+from cascade_operator.worker.restore import archived_traces, own_archive, restore_run
 from cascade_operator.worker.run_data import RunData
 from cascade_operator.worker.trace_source import load_traces
 from cascade_operator.worker.warm_start import warm_start
@@ -48,15 +49,14 @@ def run_prepare(context: JobContext) -> PrepareResult:
         calls=calls.figures,
         memory=lambda: _memory(context),
     )
-    with context.memory, publisher:
+    with context.memory, calls, publisher:
         publisher.update(stage=84, total=STEPS, note="reading traces", publish=True)
         traces = load_traces(context)
-        split = _split(context, traces)
+        traces, split, own = _records(context, traces)
         _check(context)
         _store(context, traces.records, split, calls=calls, data=data, publisher=publisher)
         _check(context)
         publisher.update(stage=83, done=3, note="restoring", publish=True)
-        own = own_archive(context)
         restored: tuple[str, ...] = ()
         notes: tuple[str, ...] = ()
         if own is not None:
@@ -90,6 +90,20 @@ def run_prepare(context: JobContext) -> PrepareResult:
     )
     data.put_prepared(result)
     return result
+
+
+def _records(
+    context: JobContext, traces: TraceSet
+) -> tuple[TraceSet, Mapping[str, Split], RunArchive | None]:
+    """The run's records, their split, and its own archive where its data was lost from Redis."""
+    own = own_archive(context)
+    if own is None:
+        return traces, _split(context, traces), None
+    archived = archived_traces(traces, own)
+    if archived is None:
+        log_stage(55, "this run's own archive is left out: traces it was made on are gone")
+        return traces, _split(context, traces), None
+    return *archived, own
 
 
 def _split(context: JobContext, traces: TraceSet) -> dict[str, Split]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from cascade_operator.api.errors import DataError
 from cascade_operator.archive.catalog import ArchivedRun, SessionFolder, find_run, list_runs
@@ -10,9 +11,13 @@ from cascade_operator.archive.decoder import TableDecoder
 from cascade_operator.archive.model import RunArchive, combine
 from cascade_operator.archive.reader import read_archive
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
+from cascade_operator.traces.record import Split, TraceSet
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.worker.context import JobContext
 from cascade_operator.worker.run_data import RunData, read_result
+
+SplitOf = dict[str, Split]
+"""Record id -> its split."""
 
 
 def archived_runs(context: JobContext) -> tuple[ArchivedRun, ...]:
@@ -41,6 +46,25 @@ def own_archive(context: JobContext) -> RunArchive | None:
     except DataError as error:
         log_stage(55, f"this run's own archive is left out: {error}")
         return None
+
+
+def archived_traces(traces: TraceSet, archive: RunArchive) -> tuple[TraceSet, SplitOf] | None:
+    """Returns the records that an archived run was made on, in its order, and their split.
+
+    Traces may have grown since; what stands in the archive fits its own records only.
+
+    Returns:
+        None where one of them is no longer among today's traces.
+    """
+    known = {record.content_hash: record for record in traces.records}
+    records, split = [], {}
+    for row in archive.split:
+        record = known.get(row.content_hash)
+        if record is None:
+            return None
+        records.append(replace(record, record_id=row.record_id))
+        split[row.record_id] = Split(row.split)
+    return replace(traces, records=tuple(records)), split
 
 
 def restore_run(context: JobContext, data: RunData, archive: RunArchive) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from cascade_operator.training.posterior import Posterior
 TTL_SECONDS: Final = 14 * 24 * 3600
 MAX_BYTES: Final = 64 << 20
 _PREPARE_AGAIN: Final = "prepare writes it again"
+_DAMAGE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,10 @@ class RunData:
     def clean_up(self) -> int:
         """Stage 86: unlinks every key of the run; returns how many."""
         found = 0
+        # A uid is text from elsewhere: as a pattern it must mean itself alone.
+        prefix = re.sub(r"([*?\[\]\\])", r"\\\1", self._keys.prefix)
         try:
-            for key in self._redis.scan_iter(match=f"{self._keys.prefix}*", count=1000):
+            for key in self._redis.scan_iter(match=f"{prefix}*", count=1000):
                 found += int(self._redis.unlink(key))
         except redis.RedisError as error:
             raise _unavailable(error) from error
@@ -167,7 +171,7 @@ class RunData:
     def _damage(key: str) -> Iterator[None]:
         try:
             yield
-        except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+        except _DAMAGE as error:
             raise RunDataGone(f"{key} in Redis is damaged: {error}", mend=_PREPARE_AGAIN) from error
 
 

@@ -98,6 +98,10 @@ class SingleFlightCache:
         with self._lock:
             return CacheFigures(**self._figures)
 
+    def close(self) -> None:
+        """Gives back the leases of calls in flight: the process is about to leave them behind."""
+        self._leases.close()
+
     def get_or_compute(
         self,
         key: str,

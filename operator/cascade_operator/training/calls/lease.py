@@ -21,6 +21,10 @@ _RELEASE: Final = (
 )
 
 
+_CLOSE_SECONDS: Final = 2.0
+"""How long leaving waits for leases that are being taken at that moment."""
+
+
 class LeaseKeeper:
     """Takes leases, and renews the held ones from one thread that lives only as long as any is.
 
@@ -39,6 +43,8 @@ class LeaseKeeper:
         self._held: dict[str, bytes] = {}
         self._changed = threading.Condition()
         self._renewing = False
+        self._closed = False
+        self._taking = 0
 
     def acquire(self, key: str) -> bool:
         """Tries to take a lease; renewed until :meth:`release`.
@@ -47,22 +53,51 @@ class LeaseKeeper:
             redis.RedisError: Redis does not answer.
         """
         token = secrets.token_hex(16).encode()
-        if not self._client.set(key, token, nx=True, px=self._milliseconds):
-            return False
+        with self._changed:
+            if self._closed:
+                return False
+            self._taking += 1
+        try:
+            taken = bool(self._client.set(key, token, nx=True, px=self._milliseconds))
+            if taken:
+                self._hold(key, token)
+        finally:
+            with self._changed:
+                self._taking -= 1
+                self._changed.notify_all()
+        return taken
+
+    def close(self) -> None:
+        """Gives every lease back and takes none any more: its process is about to leave.
+
+        A call in flight then ends unheard, and who asks next need not wait for its lease to expire.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: not self._taking, timeout=_CLOSE_SECONDS)
+            held = list(self._held)
+        for key in held:
+            self.release(key)
+
+    def release(self, key: str) -> None:
+        """Gives a lease back, if it is still ours. Errors are ignored: it expires by itself."""
+        with self._changed:
+            token = self._held.get(key)
+        if token is None:
+            return
+        self._compare_and(_RELEASE, key, token)
+        # Only now: a process that leaves meanwhile must know that it is not yet given back.
+        with self._changed:
+            if self._held.get(key) == token:
+                del self._held[key]
+            self._changed.notify_all()
+
+    def _hold(self, key: str, token: bytes) -> None:
         with self._changed:
             self._held[key] = token
             if not self._renewing:
                 self._renewing = True
                 threading.Thread(target=self._renew, name="lease-renewal", daemon=True).start()
-        return True
-
-    def release(self, key: str) -> None:
-        """Gives a lease back, if it is still ours. Errors are ignored: it expires by itself."""
-        with self._changed:
-            token = self._held.pop(key, None)
-            self._changed.notify_all()
-        if token is not None:
-            self._compare_and(_RELEASE, key, token)
 
     def _renew(self) -> None:
         while True:

@@ -1,0 +1,100 @@
+"""Live figures reach Redis, and whatever goes wrong with them is never the Job's."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from cascade_operator.api.records import CallFigures, Progress
+from cascade_operator.monitoring.progress import ProgressPublisher
+from fakes.worker_jobs import closed_redis
+
+KEY = "cascade:{u}:1:progress:00"
+
+
+def _read(client):
+    text = client.get(KEY)
+    return None if text is None else Progress.model_validate_json(text)
+
+
+def _publisher(client, **options):
+    return ProgressPublisher(client, KEY, "00", **{"interval": 3600.0} | options)
+
+
+def test_figures_are_published_at_once_where_that_is_asked(redis_client):
+    publisher = _publisher(
+        redis_client, calls=lambda: CallFigures(model_calls=3), memory=lambda: (7, 9)
+    )
+    publisher.update(stage=41, total=8)
+    assert _read(redis_client) is None
+    publisher.update(done=2, score=0.5, publish=True)
+    found = _read(redis_client)
+    assert (found.name, found.stage, found.done, found.total) == ("00", 41, 2, 8)
+    assert (found.score, found.baseline) == (0.5, None)
+    assert (found.memory, found.memory_limit, found.calls.model_calls) == (7, 9, 3)
+    assert found.updated > 1e9
+    assert 3000 < redis_client.ttl(KEY) <= 3600
+
+
+def test_figures_are_published_in_the_background(redis_client):
+    asked = threading.Event()
+
+    def memory():
+        asked.set()
+        return 1, 2
+
+    with _publisher(redis_client, memory=memory, interval=0.01) as publisher:
+        publisher.update(done=5)
+        assert asked.wait(10)
+        asked.clear()
+        assert asked.wait(10)  # a round that began after the update
+        assert _read(redis_client).done == 5
+
+
+def test_the_last_figures_are_published_at_the_end(redis_client):
+    with _publisher(redis_client) as publisher:
+        publisher.update(done=6)
+    assert _read(redis_client).done == 6
+
+
+def test_a_job_that_fails_leaves_the_figures_as_they_were(redis_client):
+    def job():
+        with _publisher(redis_client) as publisher:
+            publisher.update(done=1, publish=True)
+            publisher.update(done=2)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        job()
+    assert _read(redis_client).done == 1
+
+
+def _fails():
+    raise OSError("no reading")
+
+
+@pytest.mark.parametrize(
+    ("options", "figures"),
+    [
+        ({"memory": _fails}, {}),
+        ({}, {"score": float("nan")}),
+        ({}, {"done": -1}),
+    ],
+    ids=["reading-failed", "no-number", "out-of-bounds"],
+)
+def test_figures_that_cannot_be_had_are_left_out(redis_client, options, figures):
+    with _publisher(redis_client, **options) as publisher:
+        publisher.update(publish=True, **figures)
+    assert _read(redis_client) is None
+
+
+def test_a_redis_that_is_away_does_no_harm():
+    with _publisher(closed_redis()) as publisher:
+        publisher.update(done=1, publish=True)
+
+
+def test_a_long_note_is_cut(redis_client):
+    publisher = _publisher(redis_client)
+    publisher.update(note="x" * 100_000, publish=True)
+    assert len(_read(redis_client).note) <= 1024
