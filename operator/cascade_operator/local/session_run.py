@@ -12,7 +12,7 @@ from typing import Final
 
 from cascade_operator.api.errors import SpecError
 from cascade_operator.api.exit_codes import ExitCode
-from cascade_operator.api.records import Progress
+from cascade_operator.api.records import PrepareResult, Progress
 from cascade_operator.api.session import TrainingSession
 from cascade_operator.api.status import TrainingSessionStatus
 from cascade_operator.control.domain.model import JobView
@@ -195,7 +195,8 @@ class _LocalRun:
         observed = await self._cluster.observe(self._key)
         if observed is not None:
             progress, jobs = observed.progress, observed.jobs
-            self._on_update(RunSnapshot(self._stored.status, progress, jobs, self._notes))
+            notes = (*self._notes, *_imputed(self._stored.status, jobs))
+            self._on_update(RunSnapshot(self._stored.status, progress, jobs, notes))
         stalled = stalled_error(self._stored.status)
         if stalled is not None:
             raise stalled
@@ -210,6 +211,12 @@ async def _first_of(*events: asyncio.Event, seconds: float) -> None:
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _imputed(status: TrainingSessionStatus, jobs: Mapping[str, JobView]) -> tuple[str, ...]:
+    """What the run's prepare filled in or left out, as it said when it ended."""
+    job = None if status.run is None else jobs.get(status.run.prepare.job_name)
+    return tuple(job.message.imputed) if job and isinstance(job.message, PrepareResult) else ()
 
 
 def _outcome(
