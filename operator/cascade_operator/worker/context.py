@@ -120,6 +120,25 @@ def connect(env: Mapping[str, str]) -> redis.Redis:
     return client
 
 
+def eviction_note(client: redis.Redis) -> str:
+    """Returns what to tell of a Redis that may drop a run's data; empty where it keeps it.
+
+    With ``volatile-ttl`` the shared cache, which lives shortest, goes first; ``noeviction`` refuses
+    writes, which a checkpoint reports. Any other policy may drop traces or checkpoints unasked.
+    """
+    try:
+        found: Mapping[str, object] = client.info("memory")
+    except redis.RedisError:
+        return ""  # a managed Redis may not say
+    policy = str(found.get("maxmemory_policy", ""))
+    if not found.get("maxmemory") or policy in ("", "volatile-ttl", "noeviction"):
+        return ""
+    return (
+        f"Redis may drop this run's data when it is full (maxmemory-policy {policy}): "
+        "set it to volatile-ttl"
+    )
+
+
 def _password(path: Path) -> str | None:
     """The Secret is optional: without it there is no file, and Redis may ask for none."""
     try:

@@ -25,7 +25,7 @@ from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.propose import ProposalSettings, propose_pool
 from cascade_operator.training.runs import BatchedCascade
 from cascade_operator.worker.calls import JobCalls, open_calls
-from cascade_operator.worker.context import JobContext
+from cascade_operator.worker.context import JobContext, eviction_note
 from cascade_operator.worker.restore import archived_traces, own_archive, restore_run
 from cascade_operator.worker.run_data import RunData
 from cascade_operator.worker.trace_source import load_traces
@@ -42,6 +42,9 @@ def run_prepare(context: JobContext) -> PrepareResult:
     """
     data = RunData(context.redis, context.keys)
     calls = open_calls(context)
+    warnings = [note for note in (eviction_note(context.redis),) if note]
+    for note in warnings:
+        log_stage(15, note)
     publisher = ProgressPublisher(
         context.redis,
         context.keys.progress("prepare"),
@@ -83,7 +86,7 @@ def run_prepare(context: JobContext) -> PrepareResult:
         ),
         candidates=pool.counts,
         warm_started_from=started.source,
-        imputed=[*started.notes, *notes][:32],
+        imputed=[*warnings, *started.notes, *notes][:32],
         restored_groups=list(restored),
         peak_memory=context.memory.peak,
         calls=calls.figures(),

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from cascade_operator.api.errors import ServiceUnavailable, SpecError
-from cascade_operator.worker.context import CONFIG_LIMIT, connect, read_context
+from cascade_operator.worker.context import CONFIG_LIMIT, connect, eviction_note, read_context
 from cascade_operator.worker.stop import StopSignal
 from fakes.valkey import start_valkey
 from fakes.worker_jobs import job_context, job_environment, run_config
@@ -137,3 +137,23 @@ def test_a_password_that_cannot_be_read_is_named(tmp_path, url, kind):
     with pytest.raises(SpecError, match=f"password {file} cannot be read") as caught:
         connect(env)
     assert "passwordSecretRef" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("policy", "maxmemory", "said"),
+    [
+        pytest.param("volatile-ttl", "100mb", False, id="the cache goes first"),
+        pytest.param("noeviction", "100mb", False, id="writes are refused"),
+        pytest.param("allkeys-lru", "0", False, id="never full"),
+        pytest.param("allkeys-lru", "100mb", True, id="anything may go"),
+    ],
+)
+def test_a_redis_that_may_drop_the_runs_data_is_warned_of(redis_client, policy, maxmemory, said):
+    before = redis_client.config_get("maxmemory*")
+    redis_client.config_set("maxmemory-policy", policy)
+    redis_client.config_set("maxmemory", maxmemory)
+    try:
+        assert (f"(maxmemory-policy {policy})" in eviction_note(redis_client)) is said
+    finally:
+        for name in ("maxmemory", "maxmemory-policy"):
+            redis_client.config_set(name, before[name])
