@@ -26,7 +26,7 @@ class Ended:
     text: str
 
 
-def cascade(*arguments: object, timeout: float = 120.0) -> Ended:
+def cascade(*arguments: object, timeout: float = 300.0) -> Ended:
     """Runs a command to its end."""
     with start_cascade(*arguments) as started:
         return started.end(timeout)
@@ -58,7 +58,7 @@ class StartedCascade:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def end(self, timeout: float = 120.0) -> Ended:
+    def end(self, timeout: float = 300.0) -> Ended:
         """Waits for its end."""
         text, _ = self._process.communicate(timeout=timeout)
         return Ended(self._process.returncode, text)
@@ -75,12 +75,12 @@ class StartedCascade:
         self._process.wait()
         return left
 
-    def interrupt(self, timeout: float = 30.0) -> Ended:
+    def interrupt(self, timeout: float = 90.0) -> Ended:
         """Presses Ctrl-C once and waits for the end."""
         self._process.send_signal(signal.SIGINT)
         return self.end(timeout)
 
-    def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Waits for something the command has to bring about."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -90,7 +90,7 @@ class StartedCascade:
             time.sleep(0.02)
 
 
-def until_gone(processes: set[ProcessIdentity], seconds: float = 15.0) -> None:
+def until_gone(processes: set[ProcessIdentity], seconds: float = 45.0) -> None:
     """Waits until none of these processes runs."""
     deadline = time.monotonic() + seconds
     while left := [process for process in processes if process.alive]:

@@ -10,7 +10,7 @@ import pytest
 from fakes.cascade_cli import Ended, cascade, kill_process, start_cascade, until_gone
 from fakes.ticket_runs import KEYS, TicketRun, findings
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 SLOW = 0.12
 
@@ -52,7 +52,7 @@ def interrupted(undisturbed, server, tmp_path_factory) -> Interrupted:
         until_gone(first.kill())
     with start_cascade(*command) as second:
         # The killed group waits for 30 s, and the larger ones wait for it.
-        second.until(lambda: run.trials("tickets-r1-00-02") >= 1, seconds=90)
+        second.until(lambda: run.trials("tickets-r1-00-02") >= 1, seconds=180)
         left = second.descendants()
         stopped = second.interrupt()
         until_gone(left)

@@ -11,7 +11,7 @@ import pytest
 from fakes.cascade_cli import Ended, cascade, start_cascade, until_gone
 from fakes.ticket_runs import TicketRun, findings
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 ARCHIVED = ("00", "02")
 

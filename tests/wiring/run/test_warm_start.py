@@ -18,7 +18,7 @@ from fakes.ticket_runs import (
     write_session,
 )
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 
 def _program(archive, choice):
