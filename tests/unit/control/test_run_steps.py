@@ -70,6 +70,9 @@ def test_a_run_from_prepare_to_complete():
     assert (status.best.held_out, status.best.improvement) == ("0.2650", "0.0150")
     assert [a.group_size for a in status.archives] == [1, 2]
     assert [(h.number, h.phase) for h in status.history] == [(1, Phase.COMPLETE)]
+    (entry,) = status.history
+    assert (entry.trigger, entry.reason) == ("SpecChanged", "Complete")
+    assert entry.start_time == status.run.start_time
     assert status.progress.percent == 100
     writes = cluster.writes
     cluster.pass_time(10**6)
@@ -151,7 +154,8 @@ def test_a_changed_spec_replaces_the_run_and_then_deletes_its_jobs():
         "triage-r1-01": JobState.DELETING,
         "triage-r2-prepare": JobState.RUNNING,
     }
-    assert [(h.number, h.phase) for h in cluster.status.history] == [(1, Phase.TRAINING)]
+    (entry,) = cluster.status.history
+    assert (entry.number, entry.phase, entry.reason) == (1, Phase.TRAINING, "Replaced")
     assert cluster.status.run.session_id > "20260301T120000Z"
 
 

@@ -99,7 +99,7 @@ def finish_run(draft: Draft, situation: Situation) -> Draft:
     progress = draft.status.progress
     if ending.complete and progress is not None:
         progress = progress.model_copy(update={"percent": 100, "estimated_remaining_seconds": None})
-    entry = history_entry(draft.status, phase, situation.now)
+    entry = history_entry(draft.status, phase, str(ending.reason), situation.now)
     history = [entry, *draft.status.history][: situation.spec.run_history_limit]
     draft = draft.put(progress=progress, history=history)
     draft = draft.put_run(completion_time=situation.now)

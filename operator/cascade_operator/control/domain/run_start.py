@@ -31,6 +31,8 @@ from cascade_operator.control.manifests.labels import (
 )
 
 SESSION_ID_FORMAT: Final = "%Y%m%dT%H%M%SZ"
+REPLACED: Final = "Replaced"
+"""Why a run stands in history that another one replaced."""
 _REQUEST_MOST: Final = 253
 
 
@@ -116,8 +118,16 @@ def next_session_id(last: RunStatus | None, now: datetime) -> str:
     return chosen.strftime(SESSION_ID_FORMAT)
 
 
-def history_entry(status: TrainingSessionStatus, phase: Phase, ended: datetime) -> HistoryEntry:
+def history_entry(
+    status: TrainingSessionStatus, phase: Phase, reason: str, ended: datetime
+) -> HistoryEntry:
     """The line that stays of a run.
+
+    Args:
+        status: The session's status, the run in it.
+        phase: How the run ended.
+        reason: Why it ended so, in one word.
+        ended: When.
 
     Raises:
         ValueError: There is no run.
@@ -127,7 +137,10 @@ def history_entry(status: TrainingSessionStatus, phase: Phase, ended: datetime) 
     return HistoryEntry(
         number=status.run.number,
         session_id=status.run.session_id,
+        trigger=status.run.trigger,
         phase=phase,
+        reason=reason,
+        start_time=status.run.start_time,
         completion_time=ended,
         best=status.best,
     )
@@ -139,7 +152,8 @@ def _history_with_replaced(
     """A run that is replaced stays in history with the phase in which it was stopped."""
     history = status.history
     if status.run is not None and status.run.completion_time is None:
-        entry = history_entry(status, status.phase or Phase.PENDING, situation.now)
+        phase = status.phase or Phase.PENDING
+        entry = history_entry(status, phase, REPLACED, situation.now)
         history = [entry, *history]
     return history[: situation.spec.run_history_limit]
 
