@@ -57,13 +57,17 @@ def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> A
     """
     data = RunData(context.redis, context.keys)
     publisher = ProgressPublisher(
-        context.redis, context.keys.progress("archive"), "archive", memory=lambda: (0, 0)
+        context.redis,
+        context.keys.progress("archive"),
+        "archive",
+        memory=context.memory_figures,
     )
     with context.memory, publisher:
         publisher.update(stage=50, note="final" if final else "progressive", publish=True)
         with run_stage(50, final=final, groups=len(groups)):
             results = _results(context, data, groups)
             run = _collect(context, data, results, progressive=not final)
+            context.check()
             files = write_archives(run, context.archives, context.config.spec.archive.compression)
         _retain(context)
     result = ArchiveResult(

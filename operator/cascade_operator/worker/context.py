@@ -50,6 +50,21 @@ class JobContext:
     memory: MemoryGate
     stop: StopSignal
 
+    def check(self) -> None:
+        """Asked between steps: returns while work may go on.
+
+        Raises:
+            Terminated: The process was told to stop.
+            MemoryGateReached: The container is near its memory limit.
+        """
+        self.stop.check()
+        self.memory.check()
+
+    def memory_figures(self) -> tuple[int, int]:
+        """Returns the working set and its limit, in bytes."""
+        reading = self.memory.sample()
+        return reading.working_set, reading.limit
+
 
 def read_context(env: Mapping[str, str], stop: StopSignal) -> JobContext:
     """Builds the context from the environment that the Job's manifest sets.

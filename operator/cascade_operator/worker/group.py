@@ -56,7 +56,7 @@ def run_group(
         context.keys.progress(key),
         key,
         calls=calls.figures,
-        memory=lambda: _memory(context),
+        memory=context.memory_figures,
     )
     with context.memory, calls, publisher:
         publisher.update(stage=41, total=context.config.spec.optimizer.trials, publish=True)
@@ -92,7 +92,7 @@ def _search(
         store.record_ids(Split.VALIDATION),
         store.record_ids(Split.HELD_OUT),
     )
-    guard = RunGuard(urgent=lambda: _urgent(context), seconds_left=seconds_left)
+    guard = RunGuard(urgent=context.check, seconds_left=seconds_left)
     evaluator = CascadeEvaluator(
         spec.cascade,
         calls.cascade(),
@@ -213,13 +213,3 @@ def _figures(
         lattice_parents=list(parents),
         choice=dict(outcome.choice),
     )
-
-
-def _urgent(context: JobContext) -> None:
-    context.stop.check()
-    context.memory.check()
-
-
-def _memory(context: JobContext) -> tuple[int, int]:
-    reading = context.memory.sample()
-    return reading.working_set, reading.limit

@@ -50,15 +50,15 @@ def run_prepare(context: JobContext) -> PrepareResult:
         context.keys.progress("prepare"),
         "prepare",
         calls=calls.figures,
-        memory=lambda: _memory(context),
+        memory=context.memory_figures,
     )
     with context.memory, calls, publisher:
         publisher.update(stage=84, total=STEPS, note="reading traces", publish=True)
         traces = load_traces(context)
         traces, split, own = _records(context, traces)
-        _check(context)
+        context.check()
         _store(context, traces.records, split, calls=calls, data=data, publisher=publisher)
-        _check(context)
+        context.check()
         publisher.update(stage=83, done=3, note="restoring", publish=True)
         restored: tuple[str, ...] = ()
         notes: tuple[str, ...] = ()
@@ -135,7 +135,7 @@ def _store(
     embedder = calls.embedder(on_volume=True)
     with run_stage(12, records=len(records)):
         vectors = embed_traces(records, nodes, embedder)
-    _check(context)
+    context.check()
     publisher.update(stage=13, done=2, note="reducing", publish=True)
     columns, count, width = vectors.shape
     with run_stage(13, method=models.reduction.method.value):
@@ -165,21 +165,20 @@ def _propose(
     publisher.update(stage=44, done=4, note="proposing candidates", publish=True)
     cascade: Cascade = calls.cascade()
     prompt = spec.models.prompt or spec.models.task
-    check = lambda: _check(context)  # noqa: E731 - a port of one function
     proposals = propose_pool(
         spec.cascade,
         {name: cascade.base_candidate(name) for name in cascade.node_names},
         TraceStore(context.redis, context.keys).records(Split.TRAINING),
         proposal_settings(spec.cascade.nodes, spec.optimizer, spec.budget.max_model_calls),
         cascade=BatchedCascade(
-            spec.cascade, cascade, BoundedBatch(spec.models.task.max_parallel_calls, check)
+            spec.cascade, cascade, BoundedBatch(spec.models.task.max_parallel_calls, context.check)
         ),
         metric=calls.metric(),
         proposer=GroundedProposer(
             spec.cascade, make_lm(prompt, calls.services), seed=spec.optimizer.seed
         ),
         store=data.proposals(),
-        check=check,
+        check=context.check,
     )
     for note in proposals.notes:
         log_stage(44, note)
@@ -207,13 +206,3 @@ def proposal_settings(
         },
         max_calls=prepare_share(max_calls),
     )
-
-
-def _check(context: JobContext) -> None:
-    context.stop.check()
-    context.memory.check()
-
-
-def _memory(context: JobContext) -> tuple[int, int]:
-    reading = context.memory.sample()
-    return reading.working_set, reading.limit
