@@ -141,6 +141,19 @@ def test_a_group_that_missed_the_data_before_it_was_restored_only_tries_again():
     assert "triage-r1-prepare-a3" not in cluster.created
 
 
+def test_an_archive_that_misses_the_data_waits_for_prepare_alone():
+    cluster = prepared()
+    end_all(cluster)
+    assert live(cluster) == ["00_01", "archive"]
+    cluster.pass_time(60)
+    cluster.end("triage-r1-archive-1", Outcome(66))
+    settle(cluster)
+    restored = PrepareResult(restored_groups=["00", "01"])
+    cluster.end("triage-r1-prepare-a2", Outcome(message=restored))
+    settle(cluster)
+    assert "triage-r1-archive-2" in cluster.live(), "no pause of its own"
+
+
 def test_what_no_archive_holds_is_trained_again_after_the_data_was_lost():
     cluster = prepared(nodes=3)
     for key in ("00", "01", "02"):

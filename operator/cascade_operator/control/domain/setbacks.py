@@ -23,6 +23,7 @@ from cascade_operator.control.domain.policies.retry import (
     judge,
     out_of_retries,
 )
+from cascade_operator.control.manifests.labels import STAGE_PREPARE
 
 MEMORY_LIMIT_REACHED: Final = "MemoryLimitReached"
 
@@ -79,8 +80,8 @@ def setback(part: Part, job: JobView, stage: str, situation: Situation) -> Setba
     changes["failures"] = failures
     if verdict is Verdict.FAIL or out_of_retries(failures, situation.spec.backoff_limit):
         return _failed(changes, told)
-    # A group whose data is gone waits for prepare anyway, and prepare has a backoff of its own.
-    wait = verdict is Verdict.RETRY or stage != "group"
+    # Who finds the data gone waits for prepare anyway, and prepare has a backoff of its own.
+    wait = verdict is Verdict.RETRY or stage == STAGE_PREPARE
     later = _at(job, situation, backoff_seconds(failures)) if wait else None
     return _again(changes, later, told, verdict)
 
