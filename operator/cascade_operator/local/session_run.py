@@ -195,7 +195,7 @@ class _LocalRun:
         observed = await self._cluster.observe(self._key)
         if observed is not None:
             progress, jobs = observed.progress, observed.jobs
-            notes = (*self._notes, *_imputed(self._stored.status, jobs))
+            notes = (*self._notes, *_prepared(self._stored.status, jobs))
             self._on_update(RunSnapshot(self._stored.status, progress, jobs, notes))
         stalled = stalled_error(self._stored.status)
         if stalled is not None:
@@ -213,10 +213,18 @@ async def _first_of(*events: asyncio.Event, seconds: float) -> None:
             future.cancel()
 
 
-def _imputed(status: TrainingSessionStatus, jobs: Mapping[str, JobView]) -> tuple[str, ...]:
-    """What the run's prepare filled in or left out, as it said when it ended."""
+def _prepared(status: TrainingSessionStatus, jobs: Mapping[str, JobView]) -> tuple[str, ...]:
+    """What the run's prepare said when it ended: the records, and what it filled in."""
     job = None if status.run is None else jobs.get(status.run.prepare.job_name)
-    return tuple(job.message.imputed) if job and isinstance(job.message, PrepareResult) else ()
+    if job is None or not isinstance(job.message, PrepareResult):
+        return ()
+    said, split = job.message, job.message.split
+    records = (
+        f"{said.records} records: {split.training} to propose from, "
+        f"{split.validation} to select by, {split.held_out} held out; "
+        f"{said.rejected} rows put aside, {said.duplicates} duplicates"
+    )
+    return (records, *said.imputed)
 
 
 def _outcome(

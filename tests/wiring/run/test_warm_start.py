@@ -88,6 +88,7 @@ def changed(undisturbed, tmp_path_factory):
         run = undisturbed.run.copied_to(folder / "state")
         ended = cascade("run", write_session(folder, document, rows), "--state", run.state)
     assert ended.code == 0, ended.text
+    assert "15 records: " in ended.text
     for line in run.message("tickets-r2-prepare")["imputed"]:
         assert line in ended.text.replace("\n", " "), "a user sees what was imputed"
     return run, undisturbed.run.session_id
