@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dspy
 
 from cascade_operator.agents.candidate import Candidate
+from cascade_operator.agents.entrypoint import EntrypointError, import_entrypoint
 from cascade_operator.agents.signatures import REASONING, NodeSignature
 from cascade_operator.api.cascade import NodeSpec
 from cascade_operator.api.errors import SpecError
@@ -78,13 +78,10 @@ def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, A
 
 
 def _import(node: NodeSpec) -> Any:
-    package, _, attribute = node.module.partition(":")
     try:
-        found: Any = importlib.import_module(package)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # the image's module runs at import: anything can happen
-        raise _spec_error(node, f"does not import: {type(error).__name__}: {error}") from error
+        found = import_entrypoint(node.module)
+    except EntrypointError as error:
+        raise _spec_error(node, str(error)) from error
     if not callable(found):
         raise _spec_error(node, "is neither a class nor a function")
     return found

@@ -16,10 +16,6 @@ MAX_GROUPS = 2**MAX_NODES - 1
 NodeNames = Annotated[list[NodeName], Field(min_length=1, max_length=MAX_NODES)]
 
 
-_WHOLE_UP_TO = 50
-_MINIBATCH = 35
-
-
 class Algorithm(StrEnum):
     """Where candidates come from."""
 
@@ -88,13 +84,6 @@ class OptimizerSpec(ApiModel):
     max_labeled_demonstrations: int = Field(
         2, ge=0, le=16, description="Demonstrations taken as recorded in a candidate, at most."
     )
-
-    def minibatch(self, validation_records: int) -> int:
-        """Returns how many validation records a trial scores: all, or a smaller minibatch."""
-        size = self.minibatch_size
-        if size is None:
-            size = 0 if validation_records <= _WHOLE_UP_TO else _MINIBATCH
-        return min(size, validation_records) or validation_records
 
 
 class ObjectiveSpec(ApiModel):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cascade_operator.agents.entrypoint import EntrypointError, import_entrypoint
 from cascade_operator.api.errors import DataError, SpecError
 from cascade_operator.training.comparison import Pair
 
@@ -34,13 +34,10 @@ def load_custom(reference: str) -> Callable[[Sequence[Pair]], list[float]]:
 def _load(reference: str) -> Callable[[Any, Any], Any]:
     if not _REFERENCE.fullmatch(reference):
         raise _spec_error(reference, "is not of the form package:attr")
-    package, _, attribute = reference.partition(":")
     try:
-        found: Any = importlib.import_module(package)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # the image's module runs at import: anything can happen
-        raise _spec_error(reference, f"does not import: {type(error).__name__}: {error}") from error
+        found = import_entrypoint(reference)
+    except EntrypointError as error:
+        raise _spec_error(reference, str(error)) from error
     if not callable(found):
         raise _spec_error(reference, "is not a function")
     return found  # type: ignore[no-any-return]

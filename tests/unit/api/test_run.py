@@ -90,17 +90,6 @@ def test_models_do_not_change_and_know_their_names():
 
 
 @pytest.mark.parametrize(
-    ("records", "size", "minibatch"),
-    [(50, None, 50), (51, None, 35), (80, 0, 80), (80, 20, 20), (10, 20, 10)],
-)
-def test_the_minibatch_follows_the_split(records, size, minibatch):
-    spec = TrainingSessionSpec.model_validate(
-        {"traces": {"import": "bfcl"}, "optimizer": {"minibatchSize": size}}
-    )
-    assert spec.optimizer.minibatch(records) == minibatch
-
-
-@pytest.mark.parametrize(
     ("value", "text"), [(0.5, "0.5000"), (1, "1.0000"), (-0.00001, "0.0000"), (-0.25, "-0.2500")]
 )
 def test_scores_have_four_decimals(value, text):

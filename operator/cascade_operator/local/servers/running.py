@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,51 @@ class RunningServer:
         """Ends it in order; after some seconds without order."""
         await self.process.stop(STOP_SECONDS)
         await asyncio.to_thread(self.cleanup)
+
+
+async def start_own_server(
+    name: str,
+    title: str,
+    options: Mapping[str, object],
+    *,
+    folder: Path,
+    log: Path,
+    health: str,
+    seconds: float,
+) -> RunningServer:
+    """Starts one of our own server processes on a free port and waits until it serves.
+
+    Args:
+        name: ``chat`` or ``embeddings``: of its module, its address file and its variable.
+        title: What messages call it.
+        options: Its command line's options; ``--address`` is added.
+        folder: For the file that tells its address; made when it is missing.
+        log: Its log file.
+        health: The path that answers 200 once it serves.
+        seconds: How long it may take to get there.
+
+    Raises:
+        ServiceUnavailable: It did not start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    address = folder / f"{name}.address"
+    address.unlink(missing_ok=True)
+    given = {**options, "--address": address}
+    arguments = [str(part) for pair in given.items() for part in pair]
+    module = f"cascade_operator.local.servers.{name}_process"
+    process = OwnedProcess.start(title, [sys.executable, "-m", module, *arguments], log=log)
+    try:
+        url = await process.ready(http_address(address, health), seconds=seconds)
+    except BaseException:
+        await process.stop(0.0)
+        raise
+    return RunningServer(
+        name,
+        url,
+        process,
+        cleanup=lambda: address.unlink(missing_ok=True),
+        environment={f"CASCADE_EMBEDDED_{name.upper()}_URL": url},
+    )
 
 
 def http_address(address: Path, health: str) -> Callable[[], str | None]:
