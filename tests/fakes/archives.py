@@ -83,6 +83,7 @@ def make_run(keys: Iterable[str] = ("00", "10", "00_10"), **changes: Any) -> Run
         "io_matrices": {node: make_matrices(ids, i) for i, node in enumerate(NODES[:2])},
         "reducer_npz": reducer.getvalue(),
         "recipe": "nomic-embed-text:v1.5/256",
+        "documents": {"62_timeline.json": b'{"jobs":[]}'},
     }
     return RunArchive(**{**values, **changes})
 

@@ -62,6 +62,10 @@ class RunKeys:
         """The live figures of a Job: ``prepare``, ``archive`` or a group's key."""
         return f"{self.prefix}progress:{name}"
 
+    def document(self, name: str) -> str:
+        """What the run says of itself for a reader, by its name in the archives."""
+        return f"{self.prefix}document:{name}"
+
     def counter(self, name: str) -> str:
         """A counter of the run's budget: ``calls``, ``tokens``, ``cost``."""
         return f"{self.prefix}counter:{name}"

@@ -27,6 +27,12 @@ PROGRAM: Final = "58_program.json"
 MAPPING: Final = "59_node_chain_mapping.json"
 RESULT: Final = "61_result.json"
 
+RECORDS: Final = "18_records.json"
+TIMELINE: Final = "62_timeline.json"
+ESTIMATE: Final = "65_estimate.json"
+DOCUMENTS: Final[tuple[str, ...]] = (RECORDS, TIMELINE, ESTIMATE)
+"""What a run says of itself for a reader: JSON objects, each optional; no training reads them."""
+
 NODE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,62}", re.ASCII)
 GROUP_KEY: Final = re.compile(r"[0-9]{2}(?:_[0-9]{2}){0,5}", re.ASCII)
 SESSION_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
@@ -44,6 +50,9 @@ _RUN_CAPS: Final = {
     SPLIT: 256 * MIB,
     REDUCER: 512 * MIB,
     CANDIDATES: 32 * MIB,
+    RECORDS: 4 * MIB,
+    TIMELINE: 8 * MIB,
+    ESTIMATE: MIB,
 }
 _GROUP_CAPS: Final = {
     CHECKPOINT: 32 * MIB,

@@ -119,6 +119,7 @@ class RunArchive:
             only where it is the same.
         group_size: 0 for a run that holds groups of several sizes or none.
         sizes: The group sizes of the whole set of files that was written together.
+        documents: What the run says of itself for a reader: one of ``members.DOCUMENTS`` -> JSON.
     """
 
     config_json: bytes
@@ -134,6 +135,7 @@ class RunArchive:
     recipe: str = ""
     group_size: int = 0
     sizes: tuple[int, ...] = ()
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def validation_ids(self) -> tuple[str, ...]:
@@ -158,6 +160,7 @@ def combine(parts: Sequence[RunArchive]) -> RunArchive:
     first = parts[0]
     groups: dict[str, GroupArchive] = {}
     matrices: dict[str, NodeMatrices] = {}
+    documents: dict[str, bytes] = {}
     for part in parts:
         name = f"{part.namespace}/{part.session}/{part.session_id} size {part.group_size}"
         for what in ("namespace", "session", "session_id", "config_json", "candidates_json"):
@@ -169,6 +172,7 @@ def combine(parts: Sequence[RunArchive]) -> RunArchive:
             raise ArchiveError(name, f"holds a group again: {min(twice)}")
         groups.update(part.groups)
         matrices = {**part.io_matrices, **matrices}
+        documents = {**part.documents, **documents}
     return replace(
         first,
         progressive=any(part.progressive for part in parts),
@@ -178,4 +182,5 @@ def combine(parts: Sequence[RunArchive]) -> RunArchive:
         recipe=next((p.recipe for p in parts if p.recipe), ""),
         group_size=0,
         sizes=tuple(sorted({size for part in parts for size in part.sizes})),
+        documents=documents,
     )

@@ -146,6 +146,10 @@ def _decode(archive: OpenArchive, tables: _Tables) -> RunArchive:
     if reducer is not None:
         with in_member(members.REDUCER):
             check_npz(reducer)
+    documents = {name: contents[name] for name in members.DOCUMENTS if name in contents}
+    for name, data in documents.items():
+        with in_member(name):
+            parse_object(data)
     return RunArchive(
         config_json=contents[members.CONFIG],
         session_id=manifest.session_id,
@@ -160,6 +164,7 @@ def _decode(archive: OpenArchive, tables: _Tables) -> RunArchive:
         recipe=manifest.recipe,
         group_size=manifest.group_size,
         sizes=manifest.sizes,
+        documents=documents,
     )
 
 

@@ -149,6 +149,7 @@ def encode(run: RunArchive) -> dict[str, bytes]:
     }
     if run.reducer_npz is not None:
         contents[members.REDUCER] = run.reducer_npz
+    contents |= {name: run.documents[name] for name in members.DOCUMENTS if name in run.documents}
     for node, matrices in run.io_matrices.items():
         contents[matrix_name(node)] = dump_matrices(matrices)
     for group in run.groups.values():

@@ -139,6 +139,7 @@ def _collect(
         io_matrices=matrices,
         reducer_npz=data.reducer(),
         recipe=store.manifest().recipe,
+        documents=data.documents(),
     )
 
 

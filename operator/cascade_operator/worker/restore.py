@@ -78,6 +78,7 @@ def restore_run(context: JobContext, data: RunData, archive: RunArchive) -> tupl
     finished = []
     with run_stage(55, run=archive.session_id, groups=len(archive.groups)):
         data.put_pool(CandidatePool.from_bytes(archive.candidates_json))
+        data.put_documents(archive.documents)
         for key, group in archive.groups.items():
             if key not in context.config.groups:
                 continue

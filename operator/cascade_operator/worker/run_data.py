@@ -15,6 +15,8 @@ from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.errors import DataError, RunDataGone, ServiceUnavailable
 from cascade_operator.api.keys import RunKeys
 from cascade_operator.api.records import GroupResult, PrepareResult
+from cascade_operator.archive.members import DOCUMENTS, byte_cap
+from cascade_operator.monitoring.stage_log import log_stage
 from cascade_operator.training.checkpoint import RedisCheckpoints
 from cascade_operator.training.outcome import GroupOutcome
 from cascade_operator.training.pool import CandidatePool
@@ -118,6 +120,36 @@ class RunData:
             return None
         with self._damage(self._keys.prepare_state()):
             return PrepareResult.model_validate(value)
+
+    def put_document(self, name: str, document: Mapping[str, Any]) -> None:
+        """Writes what the run says of itself for a reader: one of the archives' ``DOCUMENTS``."""
+        self._put_json(self._keys.document(name), document)
+
+    def put_documents(self, documents: Mapping[str, bytes]) -> None:
+        """Writes documents as an archive held them."""
+        for name, data in documents.items():
+            self._put(self._keys.document(name), data)
+
+    def documents(self) -> dict[str, bytes]:
+        """Reads those of the archives' ``DOCUMENTS`` that an archive can take, as JSON.
+
+        No training needs one, so what is damaged or too large is left out and said.
+        """
+        found = {}
+        for name in DOCUMENTS:
+            try:
+                value = self._get_json(self._keys.document(name))
+            except RunDataGone as error:
+                log_stage(50, f"{name} is left out: {error}")
+                continue
+            if not isinstance(value, dict):
+                continue
+            data = canonical_json(value).encode("utf-8", "replace")
+            if len(data) > (byte_cap(name) or 0):
+                log_stage(50, f"{name} is left out: it has {len(data)} bytes")
+                continue
+            found[name] = data
+        return found
 
     def checkpoints(self, group_key: str) -> RedisCheckpoints:
         """Returns where a group's search keeps its state."""

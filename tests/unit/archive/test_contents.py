@@ -127,6 +127,12 @@ BAD_MEMBERS = {
     ),
     "result is a list": (GROUP + "61_result.json", b"[]", "no object"),
     "result without figures": (GROUP + "61_result.json", b'{"progressive":false}', "contradicts"),
+    "timeline is a list": ("62_timeline.json", b"[]", "no object"),
+    "timeline nests too deep": (
+        "62_timeline.json",
+        b'{"a":' * 66 + b"1" + b"}" * 66,
+        "nests deeper than 64",
+    ),
     "split is no Parquet": ("11_split.parquet", b"PAR1" * 10, "no valid Parquet table"),
     "split of other columns": ("11_split.parquet", table(a=[1]), "has other columns"),
     "split with an unknown part": (

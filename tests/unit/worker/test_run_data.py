@@ -80,6 +80,27 @@ def test_bytes_and_checkpoints_come_back(data):
     assert data.proposals().load_state() == {"step": 2}
 
 
+def test_documents_come_back_as_the_archives_hold_them(data):
+    assert data.documents() == {}
+    data.put_document("62_timeline.json", {"jobs": ["ö"]})
+    data.put_documents({"18_records.json": b'{"rejected": []}'})
+    assert data.documents() == {
+        "18_records.json": b'{"rejected":[]}',
+        "62_timeline.json": '{"jobs":["ö"]}'.encode(),
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"{", b"[]", b"\xff", json.dumps({"a": "x" * (8 << 20)}).encode()],
+    ids=["cut", "a list", "no text", "too large"],
+)
+def test_a_document_no_archive_can_take_is_left_out(data, redis_client, value):
+    data.put_document("18_records.json", {"rejected": []})
+    redis_client.set(KEYS.document("62_timeline.json"), value)
+    assert list(data.documents()) == ["18_records.json"]
+
+
 def test_everything_lives_two_weeks_from_its_last_use(data, redis_client):
     data.put_pool(POOL)
     data.put_start("00", START)
