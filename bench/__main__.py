@@ -1,13 +1,19 @@
-"""Runs every benchmark and writes bench/results.json: ``python -m bench [NAME ...]``."""
+"""Runs benchmarks: ``python -m bench [NAME ...]``; without names all of them.
+
+All of them together write bench/results.json and the table in docs/benchmarks.md.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
 import sys
+import time
+import traceback
 from pathlib import Path
 
 from bench.figure import Figure
+from bench.page import PAGE, write_table
 
 BENCHMARKS = ("trace_store", "archive_container")
 RESULTS = Path(__file__).with_name("results.json")
@@ -18,15 +24,26 @@ def main(chosen: list[str]) -> None:
     if unknown:
         sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     figures: list[Figure] = []
+    failed: list[str] = []
     for name in chosen or BENCHMARKS:
-        for figure in importlib.import_module(f"bench.{name}").measure():
+        print(f"{name} ...", flush=True)
+        begin = time.monotonic()
+        try:
+            found = importlib.import_module(f"bench.{name}").measure()
+        except Exception:  # noqa: BLE001 - the others' figures must not be lost
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        for figure in found:
             figures.append(figure)
-            mark = "reached" if figure.reached else "MISSED"
-            bound = "at least" if figure.at_least else "at most"
-            print(f"{figure.name}: {figure.value:.2f} ({bound} {figure.goal:g}: {mark})")
+            print(f"  {figure.name}: {figure.value:.3g} ({figure.verdict})")
+        print(f"  after {time.monotonic() - begin:.0f} s", flush=True)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
     if not chosen:
         RESULTS.write_text(json.dumps([f.row() for f in figures], indent=2) + "\n", "utf-8")
-        print(f"written: {RESULTS.relative_to(Path.cwd())}")
+        write_table(figures)
+        print(f"written: {RESULTS.relative_to(Path.cwd())}, {PAGE.relative_to(Path.cwd())}")
 
 
 if __name__ == "__main__":

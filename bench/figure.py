@@ -16,21 +16,31 @@ class Figure:
     Attributes:
         name: What was measured.
         value: Mostly a ratio of two medians of one run.
-        goal: What is wanted.
+        goal: What is wanted; None for a figure that only informs.
         at_least: Whether more is better; else less is.
         command: What measures it again.
     """
 
     name: str
     value: float
-    goal: float
+    goal: float | None
     at_least: bool
     command: str
 
     @property
-    def reached(self) -> bool:
-        """Whether the goal was reached."""
+    def reached(self) -> bool | None:
+        """Whether the goal was reached; None where there is none."""
+        if self.goal is None:
+            return None
         return self.value >= self.goal if self.at_least else self.value <= self.goal
+
+    @property
+    def verdict(self) -> str:
+        """The goal and whether it was reached, in words."""
+        if self.goal is None:
+            return "no goal"
+        bound = "at least" if self.at_least else "at most"
+        return f"{bound} {self.goal:g}: {'reached' if self.reached else 'MISSED'}"
 
     def row(self) -> dict[str, Any]:
         """The row of results.json."""
