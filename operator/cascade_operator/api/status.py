@@ -97,6 +97,10 @@ class RunStatus(RecordModel):
     )
     start_time: Time = Field(description="When it started.")
     completion_time: Time | None = Field(None, description="When it ended.")
+    suspend_time: Time | None = Field(None, description="Since when it is suspended.")
+    paused_seconds: Count = Field(
+        0, description="How long earlier suspensions took; they do not count as duration."
+    )
     warm_started_from: Name = Field("", description="The run it started from.")
     prepare: StageStatus = Field(default_factory=StageStatus, description="The prepare stage.")
     archive: StageStatus = Field(default_factory=StageStatus, description="The archive stage.")

@@ -7,7 +7,12 @@ from typing import Final
 
 from cascade_operator.api.errors import SpecError
 from cascade_operator.api.exit_codes import ExitCode
-from cascade_operator.api.status import ConditionType, Phase, TrainingSessionStatus
+from cascade_operator.api.status import (
+    ConditionType,
+    GroupPhase,
+    Phase,
+    TrainingSessionStatus,
+)
 from cascade_operator.control.domain.model import JobView, SessionView
 from cascade_operator.control.manifests.labels import (
     RETRAIN_ANNOTATION,
@@ -35,7 +40,8 @@ def is_settled(session: SessionView) -> bool:
     if request and request != status.last_retrain_request:
         return False
     if status.phase is Phase.SUSPENDED:
-        return session.spec is not None and session.spec.suspend
+        archiving = status.run is not None and status.run.archive.phase is GroupPhase.RUNNING
+        return session.spec is not None and session.spec.suspend and not archiving
     finished = status.run is not None and status.run.completion_time is not None
     return finished and status.phase in (Phase.COMPLETE, Phase.FAILED)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cascade_operator.api.quantity import parse_duration
 from cascade_operator.api.run import RunConfig
 from cascade_operator.api.status import GroupPhase, GroupStatus, RunStatus
 from cascade_operator.control.domain.draft import Situation
@@ -14,16 +13,16 @@ from cascade_operator.control.domain.model import (
     CreateJob,
     DeleteJob,
     JobState,
+    JobView,
 )
 from cascade_operator.control.domain.policies.archiving import ArchiveKind
-from cascade_operator.control.domain.policies.duration import (
-    active_deadline_seconds,
-    seconds_left,
-)
+from cascade_operator.control.domain.policies.duration import active_deadline_seconds
 from cascade_operator.control.domain.starts import memory_of
+from cascade_operator.control.domain.suspension import run_seconds_left
 from cascade_operator.control.manifests.config_map import build_config_map
 from cascade_operator.control.manifests.job import JobRequest, build_job
 from cascade_operator.control.manifests.labels import (
+    STAGE,
     STAGE_ARCHIVE,
     STAGE_GROUP,
     STAGE_PREPARE,
@@ -59,28 +58,38 @@ def children(situation: Situation) -> tuple[Action, ...]:
 
 
 def _leftovers(situation: Situation, active: RunStatus | None) -> Iterator[str]:
-    """Jobs at work for a run that is over or was replaced."""
+    """Jobs at work for a run that is over, was replaced, or is suspended.
+
+    A suspended run's archive Job is left to finish.
+    """
     for name, job in sorted(situation.observed.jobs.items()):
-        at_work = job.state in (JobState.PENDING, JobState.RUNNING)
-        if at_work and (active is None or run_of(job.labels) != active.number):
+        if job.state in (JobState.PENDING, JobState.RUNNING) and not _wanted(job, active):
             yield name
+
+
+def _wanted(job: JobView, active: RunStatus | None) -> bool:
+    if active is None or run_of(job.labels) != active.number:
+        return False
+    return active.suspend_time is None or job.labels.get(STAGE) == STAGE_ARCHIVE
 
 
 def _requests(
     situation: Situation, run: RunStatus, groups: list[GroupStatus]
 ) -> Iterator[JobRequest]:
-    """One request for each attempt that runs according to status."""
-    if run.prepare.phase is GroupPhase.RUNNING:
-        yield _prepare_request(situation, run)
+    """One request for each attempt that runs according to status; only archives in a suspension."""
     if run.archive.phase is GroupPhase.RUNNING:
         yield _archive_request(situation, run, groups)
+    if situation.spec.suspend or run.suspend_time is not None:
+        return
+    if run.prepare.phase is GroupPhase.RUNNING:
+        yield _prepare_request(situation, run)
     for group in groups:
         if group.phase is GroupPhase.RUNNING:
             yield _group_request(situation, run, group)
 
 
 def _prepare_request(situation: Situation, run: RunStatus) -> JobRequest:
-    left, stage = _seconds_left(situation, run), run.prepare
+    left, stage = run_seconds_left(run, situation), run.prepare
     return JobRequest(
         owner=owner_of(situation),
         run=run.number,
@@ -94,7 +103,7 @@ def _prepare_request(situation: Situation, run: RunStatus) -> JobRequest:
 
 
 def _group_request(situation: Situation, run: RunStatus, group: GroupStatus) -> JobRequest:
-    left = _seconds_left(situation, run)
+    left = run_seconds_left(run, situation)
     arguments = ["--group", group.name, "--attempt", str(group.attempt)]
     arguments += ["--seconds-left", str(left)]
     if group.lattice_parents:
@@ -125,7 +134,7 @@ def _archive_request(situation: Situation, run: RunStatus, groups: list[GroupSta
         attempt=stage.attempt,
         arguments=("--kind", kind, "--groups", ",".join(succeeded)),
         memory_limit=memory_of(stage, STAGE_ARCHIVE, situation),
-        active_deadline_seconds=active_deadline_seconds(_seconds_left(situation, run)),
+        active_deadline_seconds=active_deadline_seconds(run_seconds_left(run, situation)),
         archive_kind=kind,
     )
 
@@ -152,8 +161,3 @@ def _config_map(
         groups=[group.name for group in groups],
     )
     return build_config_map(owner_of(situation), run.number, config.to_json())
-
-
-def _seconds_left(situation: Situation, run: RunStatus) -> int:
-    most = parse_duration(situation.spec.budget.max_duration)
-    return seconds_left(run.start_time, situation.now, most)

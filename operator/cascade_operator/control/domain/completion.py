@@ -102,7 +102,7 @@ def finish_run(draft: Draft, situation: Situation) -> Draft:
     entry = history_entry(draft.status, phase, str(ending.reason), situation.now)
     history = [entry, *draft.status.history][: situation.spec.run_history_limit]
     draft = draft.put(progress=progress, history=history)
-    draft = draft.put_run(completion_time=situation.now)
+    draft = draft.put_run(completion_time=situation.now, suspend_time=None)
     text = bounded(f"run {draft.run.number}: {ending.message}")
     if ending.complete:
         return draft.note("RunComplete", text)

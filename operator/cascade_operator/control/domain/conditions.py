@@ -23,6 +23,7 @@ from cascade_operator.control.domain.completion import (
 from cascade_operator.control.domain.draft import Draft, Situation, bounded
 from cascade_operator.control.domain.limits import declared_limit
 from cascade_operator.control.domain.setbacks import MEMORY_LIMIT_REACHED
+from cascade_operator.control.domain.suspension import suspension_message
 from cascade_operator.control.manifests.labels import STAGE_GROUP
 
 _MESSAGE_MOST: Final = 4096
@@ -30,6 +31,10 @@ _Truth = Literal["True", "False"]
 
 RETRYING: Final = "Retrying"
 INVALID_SPEC: Final = "InvalidSpec"
+SUSPENDED: Final = "Suspended"
+NOT_SUSPENDED: Final = "NotSuspended"
+WITHIN_LIMITS: Final = "WithinLimits"
+NO_RUN_STARTS: Final = "no run starts until spec.suspend is false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def phase_of(draft: Draft, situation: Situation) -> Phase:
     ending = _ending(draft, situation)
     if ending is not None:
         return Phase.COMPLETE if ending.complete else Phase.FAILED
-    return _phase_under_way(draft)
+    return Phase.SUSPENDED if draft.run.suspend_time is not None else _phase_under_way(draft)
 
 
 def _ending(draft: Draft, situation: Situation) -> Ending | None:
@@ -74,7 +79,7 @@ def _phase_under_way(draft: Draft) -> Phase:
 def run_conditions(draft: Draft, situation: Situation) -> list[Condition]:
     """The conditions of a session with a run."""
     ending = _ending(draft, situation)
-    health = _ended_health(ending) if ending else _running_health(draft)
+    health = _ended_health(ending) if ending else _running_health(draft, situation)
     complete = ending is not None and ending.complete
     failed = ending is not None and not ending.complete
     memory = _memory_limited(draft, situation)
@@ -86,6 +91,22 @@ def run_conditions(draft: Draft, situation: Situation) -> list[Condition]:
         complete=(complete, health.reason, health.message if complete else ""),
         failed=(failed, health.reason, health.message if failed else ""),
         memory=memory,
+        suspended=(situation.spec.suspend, health.message if ending is None else NO_RUN_STARTS),
+    )
+
+
+def waiting_conditions(draft: Draft, situation: Situation) -> list[Condition]:
+    """The conditions of a session that has been suspended since before its first run."""
+    health = Health(SUSPENDED, NO_RUN_STARTS, ready=True)
+    return _conditions(
+        draft.status.conditions,
+        situation.observed.session.generation,
+        situation.now,
+        health,
+        complete=(False, SUSPENDED, ""),
+        failed=(False, SUSPENDED, ""),
+        memory=(False, WITHIN_LIMITS, ""),
+        suspended=(True, NO_RUN_STARTS),
     )
 
 
@@ -101,6 +122,7 @@ def invalid_conditions(draft: Draft, generation: int, now: datetime, text: str) 
         complete=_standing(standing.get(ConditionType.COMPLETE)),
         failed=_standing(standing.get(ConditionType.FAILED)),
         memory=_standing(standing.get(ConditionType.MEMORY_LIMITED)),
+        suspended=_standing(standing.get(ConditionType.SUSPENDED))[::2],
     )
 
 
@@ -110,7 +132,9 @@ def _standing(condition: Condition | None) -> tuple[bool, str, str]:
     return condition.status == "True", condition.reason, condition.message
 
 
-def _running_health(draft: Draft) -> Health:
+def _running_health(draft: Draft, situation: Situation) -> Health:
+    if draft.run.suspend_time is not None:
+        return Health(SUSPENDED, suspension_message(draft, situation), ready=True)
     for stage, what in ((draft.prepare, "prepare"), (draft.archive, "archive")):
         if _retry_ahead(stage):
             return Health(RETRYING, f"{what}: {stage.message}", reconciling=True)
@@ -150,7 +174,7 @@ def _memory_limited(draft: Draft, situation: Situation) -> tuple[bool, str, str]
     ]
     if raised:
         return True, "LimitRaised", f"with more than the declared limit: {', '.join(raised)}"
-    return False, "WithinLimits", ""
+    return False, WITHIN_LIMITS, ""
 
 
 def _conditions(
@@ -162,6 +186,7 @@ def _conditions(
     complete: tuple[bool, str, str],
     failed: tuple[bool, str, str],
     memory: tuple[bool, str, str],
+    suspended: tuple[bool, str],
 ) -> list[Condition]:
     """Builds the list in a fixed order; a transition time changes only with its status."""
     here = (health.reason, health.message)
@@ -171,7 +196,12 @@ def _conditions(
         *([(ConditionType.STALLED, True, *here)] if health.stalled else []),
         (ConditionType.COMPLETE, *complete),
         (ConditionType.FAILED, *failed),
-        (ConditionType.SUSPENDED, False, "NotSuspended", ""),
+        (
+            ConditionType.SUSPENDED,
+            suspended[0],
+            SUSPENDED if suspended[0] else NOT_SUSPENDED,
+            suspended[1] if suspended[0] else "",
+        ),
         (ConditionType.MEMORY_LIMITED, *memory),
     ]
     last = {condition.type: condition for condition in before}

@@ -23,6 +23,7 @@ from cascade_operator.control.domain.conditions import (
     invalid_conditions,
     phase_of,
     run_conditions,
+    waiting_conditions,
 )
 from cascade_operator.control.domain.draft import Draft, Situation
 from cascade_operator.control.domain.model import Observed, Plan
@@ -30,6 +31,7 @@ from cascade_operator.control.domain.outcomes import read_outcomes
 from cascade_operator.control.domain.progress import progress_of
 from cascade_operator.control.domain.run_start import selection_problem, start_run, trigger
 from cascade_operator.control.domain.starts import archive_clock, start_attempts
+from cascade_operator.control.domain.suspension import suspend_or_resume
 
 PROGRESS_SECONDS: Final = 15.0
 """How often a run with Jobs at work is looked at for live figures."""
@@ -59,7 +61,10 @@ def plan(observed: Observed, now: datetime) -> Plan:
             return _plan(_invalid(draft, observed, now, unusable))
         draft = start_attempts(start_run(draft, situation, why), situation)
         return _plan(_rolled_up(draft, situation))
+    if draft.status.run is None:
+        return _plan(_waiting(draft, situation))
     if draft.run.completion_time is None:
+        draft = suspend_or_resume(draft, situation)
         draft = read_outcomes(draft, situation)
         draft = draft.put(best=best_of(draft.groups, draft.status.best))
         draft = draft.put(progress=progress_of(draft, situation))
@@ -102,6 +107,15 @@ def _invalid(draft: Draft, observed: Observed, now: datetime, text: str) -> Draf
     return draft if before == session.generation else draft.warn(INVALID_SPEC, text)
 
 
+def _waiting(draft: Draft, situation: Situation) -> Draft:
+    """A session that was made suspended: it has no run, and gets one once it is resumed."""
+    return draft.put(
+        observed_generation=situation.observed.session.generation,
+        phase=Phase.SUSPENDED,
+        conditions=waiting_conditions(draft, situation),
+    )
+
+
 def _rolled_up(draft: Draft, situation: Situation) -> Draft:
     """Fills in what follows from the rest: phase, counters, conditions."""
     succeeded = sum(g.phase is GroupPhase.SUCCEEDED for g in draft.groups)
@@ -121,12 +135,17 @@ def _requeue_after(draft: Draft, situation: Situation) -> float | None:
     if draft.run.completion_time is not None:
         return None
     waits = [(time - situation.now).total_seconds() for time in _coming(draft, situation)]
-    if any(part.phase is GroupPhase.RUNNING for part in draft.parts):
+    parts = (draft.archive,) if draft.run.suspend_time is not None else draft.parts
+    if any(part.phase is GroupPhase.RUNNING for part in parts):
         waits.append(PROGRESS_SECONDS)
     return min((wait for wait in waits if wait > 0), default=None)
 
 
 def _coming(draft: Draft, situation: Situation) -> Iterator[datetime]:
+    if draft.run.suspend_time is not None:
+        if draft.archive.retry_time is not None:
+            yield draft.archive.retry_time
+        return
     for part in draft.parts:
         if part.phase is GroupPhase.PENDING and part.retry_time is not None:
             yield part.retry_time

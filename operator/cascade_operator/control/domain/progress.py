@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-from cascade_operator.api.quantity import parse_duration
 from cascade_operator.api.records import PrepareResult, Progress
 from cascade_operator.api.status import GroupPhase, GroupStatus, ProgressStatus
 from cascade_operator.control.domain.draft import Draft, Situation, is_terminal
-from cascade_operator.control.domain.policies.duration import seconds_left
+from cascade_operator.control.domain.suspension import run_seconds_left
 
 _PREPARE_SHARE: Final = 5
 _ARCHIVE_SHARE: Final = 5
@@ -79,8 +78,7 @@ def _estimate(draft: Draft, situation: Situation) -> int | None:
     if situation.spec.optimizer.lattice:
         levels = [list(level) for _, level in groupby(open_groups, key=lambda g: len(g.nodes))]
     seconds = mean * sum(work.of_level(level) for level in levels)
-    most = parse_duration(situation.spec.budget.max_duration)
-    bounded = min(seconds, seconds_left(draft.run.start_time, situation.now, most))
+    bounded = min(seconds, run_seconds_left(draft.run, situation))
     step = _COARSE_STEP if bounded >= _COARSE_FROM else _FINE_STEP
     return math.ceil(bounded / step) * step
 

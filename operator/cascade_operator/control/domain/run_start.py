@@ -47,10 +47,11 @@ def trigger(session: SessionView) -> Trigger | None:
     """Says why a run is to start now, if it is.
 
     A changed spec and a new value of the retrain annotation both replace a run that is under way:
-    whoever asks wants what is there now trained, not what was there before.
+    whoever asks wants what is there now trained, not what was there before. While the session is
+    suspended nothing starts; what has changed meanwhile counts once it is resumed.
     """
     run, spec = session.status.run, session.spec
-    if spec is None:
+    if spec is None or spec.suspend:
         return None
     if run is None or run.spec_hash != spec_hash(spec):
         return Trigger.SPEC_CHANGED

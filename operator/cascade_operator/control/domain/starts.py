@@ -20,6 +20,7 @@ from cascade_operator.control.domain.policies.archiving import (
     due_archive,
 )
 from cascade_operator.control.domain.policies.lattice import Standing, may_start, parents
+from cascade_operator.control.domain.suspension import owed_archive
 from cascade_operator.control.manifests.labels import STAGE_ARCHIVE, STAGE_GROUP, STAGE_PREPARE
 from cascade_operator.control.manifests.naming import job_name
 
@@ -56,7 +57,10 @@ def archive_kind(draft: Draft, situation: Situation) -> ArchiveKind | None:
     if archive.phase in (GroupPhase.RUNNING, GroupPhase.FAILED):
         return None
     summaries = group_summaries(draft)
-    due = due_archive(summaries, archive_clock(draft, situation), situation.now)
+    if run.suspend_time is not None:
+        due = owed_archive(draft, situation)
+    else:
+        due = due_archive(summaries, archive_clock(draft, situation), situation.now)
     if due is ArchiveKind.FINAL:
         # One that holds no group would keep nothing; the run ends without it.
         done = archive.phase is GroupPhase.SUCCEEDED and archive.kind == ArchiveKind.FINAL
@@ -107,14 +111,16 @@ def memory_of(part: Part, stage: str, situation: Situation) -> int:
 
 def _requests(draft: Draft, situation: Situation, due: ArchiveKind | None) -> Iterator[Request]:
     """The Jobs that want to start, the most important first."""
-    prepare = draft.prepare
+    prepare, suspended = draft.prepare, draft.run.suspend_time is not None
     if prepare.phase is not GroupPhase.SUCCEEDED:
-        if _may_try(prepare, situation.now):
+        if not suspended and _may_try(prepare, situation.now):
             memory = memory_of(prepare, STAGE_PREPARE, situation)
             yield Request(_PREPARE, memory, urgent=True)
         return
     if due is not None:
         yield Request(_ARCHIVE, memory_of(draft.archive, STAGE_ARCHIVE, situation), urgent=True)
+    if suspended:
+        return
     standings = group_standings(draft)
     lattice = situation.spec.optimizer.lattice
     for group in draft.groups:
@@ -132,10 +138,12 @@ def _running(draft: Draft, situation: Situation) -> dict[str, int]:
         (draft.archive, STAGE_ARCHIVE),
         *((group, STAGE_GROUP) for group in draft.groups),
     ]
+    # Attempts of a suspended run keep their phase without a Job; an archive needs the room.
+    suspended = draft.run.suspend_time is not None
     held = {
         part.job_name: memory_of(part, stage, situation)
         for part, stage in stages
-        if part.phase is GroupPhase.RUNNING
+        if part.phase is GroupPhase.RUNNING and not (suspended and stage != STAGE_ARCHIVE)
     }
     for name, job in situation.observed.jobs.items():
         if not job.state.ended:
