@@ -1,16 +1,13 @@
-"""Cron expressions of five fields, as sets of numbers."""
+"""Cron expressions of five fields, or a nickname such as ``@daily``, in a time zone."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_MONTHS: Final = (
-    *("JAN", "FEB", "MAR", "APR", "MAY", "JUN"),
-    *("JUL", "AUG", "SEP", "OCT", "NOV", "DEC"),
-)
-_DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+from cronsim import CronSim, CronSimError
+
 _NICKNAMES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -20,89 +17,84 @@ _NICKNAMES: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_PART: Final = re.compile(
-    r"(?:\*|(?P<first>[0-9]{1,2}|[A-Z]{3})(?:-(?P<last>[0-9]{1,2}|[A-Z]{3}))?)"
-    r"(?:/(?P<step>[0-9]{1,2}))?",
-    re.ASCII,
-)
+_RANGES: Final = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31",
+    "month": "1 to 12 or JAN to DEC",
+    "day-of-week": "0 to 7 or SUN to SAT",
+}
+_SOME_TIME: Final = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Cron:
-    """When a schedule fires: the numbers each field allows.
-
-    Attributes:
-        minutes: 0-59.
-        hours: 0-23.
-        days: Days of the month, 1-31.
-        months: 1-12.
-        weekdays: 0-6, Sunday is 0.
-        any_day: The days-of-month field starts with ``*``: weekdays alone decide.
-        any_weekday: The weekday field starts with ``*``: days of the month alone decide. Where
-            neither does, a day fires when one of the two fits, as in cron.
-    """
-
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    days: frozenset[int]
-    months: frozenset[int]
-    weekdays: frozenset[int]
-    any_day: bool
-    any_weekday: bool
-
-
-def parse_cron(text: str) -> Cron:
-    """Parses ``minute hour day-of-month month day-of-week`` or a nickname such as ``@daily``.
+def check_cron(text: str) -> str:
+    """Returns the expression with its nickname spelled out.
 
     Raises:
-        ValueError: It is not a cron expression; the message names the field.
+        ValueError: It is no cron expression, or one that never fires; the message names the field.
     """
-    fields = _NICKNAMES.get(text.strip().lower(), text).split()
-    if len(fields) != 5:
+    spelled = _NICKNAMES.get(text.strip().lower(), text)
+    fields = spelled.split()
+    if len(fields) != len(_RANGES):
         raise ValueError(
             f"a cron expression has five fields (minute hour day month weekday), not {len(fields)}"
         )
-    minute, hour, day, month, weekday = fields
-    return Cron(
-        minutes=_numbers("minute", minute, 0, 59),
-        hours=_numbers("hour", hour, 0, 23),
-        days=_numbers("day of the month", day, 1, 31),
-        months=_numbers("month", month, 1, 12, _MONTHS),
-        # 7 is Sunday too.
-        weekdays=frozenset(n % 7 for n in _numbers("weekday", weekday, 0, 7, _DAYS)),
-        any_day=day.startswith("*"),
-        any_weekday=weekday.startswith("*"),
-    )
+    try:
+        next(CronSim(spelled, _SOME_TIME))
+    except StopIteration:
+        raise ValueError("the cron expression never fires: no such day exists") from None
+    except (CronSimError, AssertionError) as error:
+        raise ValueError(_what_is_wrong(str(error).removeprefix("Bad "))) from None
+    return spelled
 
 
-def _numbers(
-    field: str, text: str, low: int, high: int, names: tuple[str, ...] | None = None
-) -> frozenset[int]:
-    found: set[int] = set()
-    for part in text.upper().split(","):
-        match = _PART.fullmatch(part)
-        if match is None:
-            raise ValueError(f"the {field} field of the cron expression holds {part[:20]!r}")
-        step = int(match["step"] or 1)
-        first, last = low, high
-        if match["first"]:
-            first = _number(field, match["first"], low, names)
-            # "5/15" means from 5 to the end in steps of 15; "5" alone means 5.
-            last = first if match["step"] is None else high
-        if match["last"]:
-            last = _number(field, match["last"], low, names)
-        if step < 1 or not low <= first <= last <= high:
-            raise ValueError(
-                f"the {field} field of the cron expression holds {part[:20]!r}, "
-                f"but it goes from {low} to {high}"
-            )
-        found.update(range(first, last + 1, step))
-    return frozenset(found)
+def _what_is_wrong(field: str) -> str:
+    if field not in _RANGES:
+        return "the cron expression cannot be read"
+    return f"the {field} field of the cron expression is wrong: it goes from {_RANGES[field]}"
 
 
-def _number(field: str, text: str, low: int, names: tuple[str, ...] | None) -> int:
-    if text.isdigit():
-        return int(text)
-    if names is None or text not in names:
-        raise ValueError(f"the {field} field of the cron expression holds {text!r}")
-    return names.index(text) + low
+def check_zone(name: str) -> ZoneInfo:
+    """Returns a time zone by its IANA name.
+
+    Raises:
+        ValueError: There is no such zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no time zone of the IANA database") from None
+
+
+def next_time(cron: str, zone: str, after: datetime) -> datetime | None:
+    """Returns when a schedule fires next, strictly after a time; None if it never does.
+
+    Where clocks are put forward, a time that does not exist fires when they are; where they are put
+    back, one that exists twice fires once, as in Debian's cron.
+
+    Args:
+        cron: A valid expression.
+        zone: A valid time zone.
+        after: A time with a zone.
+
+    Returns:
+        UTC, in whole seconds.
+
+    Raises:
+        ValueError: The expression or the zone is invalid.
+    """
+    return _first(CronSim(check_cron(cron), after.astimezone(check_zone(zone))))
+
+
+def last_time(cron: str, zone: str, until: datetime) -> datetime | None:
+    """Returns when a schedule fired last, at a time or before; None if it never did.
+
+    Args, Raises: As ``next_time``.
+    """
+    start = until.astimezone(check_zone(zone)) + timedelta(seconds=1)
+    return _first(CronSim(check_cron(cron), start, reverse=True))
+
+
+def _first(times: CronSim) -> datetime | None:
+    found = next(times, None)
+    return None if found is None else found.astimezone(UTC)

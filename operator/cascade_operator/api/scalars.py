@@ -21,7 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from cascade_operator.api.cron import parse_cron
+from cascade_operator.api.cron import check_cron, check_zone
 from cascade_operator.api.quantity import (
     DURATION_PATTERN,
     QUANTITY_PATTERN,
@@ -106,7 +106,12 @@ def _positive_quantity(text: str) -> str:
 
 def _cron(text: str) -> str:
     if text:
-        parse_cron(text)
+        check_cron(text)
+    return text
+
+
+def _zone(text: str) -> str:
+    check_zone(text)
     return text
 
 
@@ -150,7 +155,7 @@ Entrypoint = Annotated[str, _text(ENTRYPOINT_PATTERN, 253)]
 ModuleName = Annotated[str, _text(MODULE_PATTERN, 253)]
 Endpoint = Annotated[str, _text(ENDPOINT_PATTERN, 512, 0)]
 RedisUrl = Annotated[str, _text(REDIS_PATTERN, 512, 0)]
-TimeZone = Annotated[str, _text(TIME_ZONE_PATTERN, 64)]
+TimeZone = Annotated[str, _text(TIME_ZONE_PATTERN, 64), AfterValidator(_zone)]
 FieldName = Annotated[str, _text(FIELD_NAME_PATTERN, 63)]
 Image = Annotated[str, _text(IMAGE_PATTERN, 512, 0)]
 LocalFile = Annotated[str, _text(FILE_PATTERN, 1024)]
