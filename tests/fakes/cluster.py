@@ -131,8 +131,10 @@ class FakeCluster:
             self._create_job(name, manifest)
 
     async def delete(self, kind: str, namespace: str, name: str) -> None:
-        assert (kind, namespace) == ("Job", KEY.namespace)
-        if name in self.jobs:
+        assert namespace == KEY.namespace
+        if kind == "ConfigMap":
+            self.config_maps.pop(name, None)
+        elif name in self.jobs:
             self.jobs[name] = replace(self.jobs[name], state=JobState.DELETING)
 
     async def write_status(self, session: SessionView, status: TrainingSessionStatus) -> None:

@@ -93,7 +93,7 @@ class RunStatus(RecordModel):
     session_id: Annotated[str, Field(max_length=32)] = Field(description="Names its archives.")
     spec_hash: Annotated[str, Field(max_length=64)] = Field(description="What it was started for.")
     trigger: Annotated[str, Field(max_length=32)] = Field(
-        "", description="SpecChanged, Schedule or Retrain."
+        "", description="SpecChanged, Retrain or Schedule."
     )
     start_time: Time = Field(description="When it started.")
     completion_time: Time | None = Field(None, description="When it ended.")

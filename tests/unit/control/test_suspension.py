@@ -158,7 +158,7 @@ def test_what_asks_for_a_run_waits_for_the_end_of_the_suspension(what):
         cluster.spec = spec_of(suspend=True, optimizer=OptimizerSpec(seed=7))
     else:
         cluster.annotations[RETRAIN_ANNOTATION] = "monday"
-    assert settle(cluster) is None
+    settle(cluster)
     assert cluster.status.run.number == 1
     suspend(cluster, on=False)
     assert cluster.status.run.number == 2

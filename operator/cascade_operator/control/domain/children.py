@@ -7,14 +7,8 @@ from collections.abc import Iterator
 from cascade_operator.api.run import RunConfig
 from cascade_operator.api.status import GroupPhase, GroupStatus, RunStatus
 from cascade_operator.control.domain.draft import Situation
-from cascade_operator.control.domain.model import (
-    Action,
-    CreateConfigMap,
-    CreateJob,
-    DeleteJob,
-    JobState,
-    JobView,
-)
+from cascade_operator.control.domain.leftovers import leftovers
+from cascade_operator.control.domain.model import Action, CreateConfigMap, CreateJob
 from cascade_operator.control.domain.policies.archiving import ArchiveKind
 from cascade_operator.control.domain.policies.duration import active_deadline_seconds
 from cascade_operator.control.domain.starts import memory_of
@@ -22,12 +16,10 @@ from cascade_operator.control.domain.suspension import run_seconds_left
 from cascade_operator.control.manifests.config_map import build_config_map
 from cascade_operator.control.manifests.job import JobRequest, build_job
 from cascade_operator.control.manifests.labels import (
-    STAGE,
     STAGE_ARCHIVE,
     STAGE_GROUP,
     STAGE_PREPARE,
     Owner,
-    run_of,
 )
 from cascade_operator.control.manifests.naming import config_map_name
 
@@ -43,34 +35,16 @@ def children(situation: Situation) -> tuple[Action, ...]:
     run = status.run
     if run is None:
         return ()
-    active = run if run.completion_time is None else None
-    leftover = [DeleteJob(name) for name in _leftovers(situation, active)]
-    if active is None:
-        return tuple(leftover)
-    requests = list(_requests(situation, active, status.groups))
+    actions: list[Action] = [*leftovers(situation)]
+    if run.completion_time is not None:
+        return tuple(actions)
+    requests = list(_requests(situation, run, status.groups))
     missing = [r for r in requests if r.name not in situation.observed.jobs]
-    actions: list[Action] = [*leftover]
     name = config_map_name(situation.observed.session.name, run.number)
     if requests and name not in situation.observed.config_maps:
-        actions.append(CreateConfigMap(_config_map(situation, active, status.groups)))
+        actions.append(CreateConfigMap(_config_map(situation, run, status.groups)))
     actions += [CreateJob(build_job(request, situation.spec)) for request in missing]
     return tuple(actions)
-
-
-def _leftovers(situation: Situation, active: RunStatus | None) -> Iterator[str]:
-    """Jobs at work for a run that is over, was replaced, or is suspended.
-
-    A suspended run's archive Job is left to finish.
-    """
-    for name, job in sorted(situation.observed.jobs.items()):
-        if job.state in (JobState.PENDING, JobState.RUNNING) and not _wanted(job, active):
-            yield name
-
-
-def _wanted(job: JobView, active: RunStatus | None) -> bool:
-    if active is None or run_of(job.labels) != active.number:
-        return False
-    return active.suspend_time is None or job.labels.get(STAGE) == STAGE_ARCHIVE
 
 
 def _requests(

@@ -26,10 +26,12 @@ from cascade_operator.control.domain.conditions import (
     waiting_conditions,
 )
 from cascade_operator.control.domain.draft import Draft, Situation
+from cascade_operator.control.domain.leftovers import next_expiry
 from cascade_operator.control.domain.model import Observed, Plan
 from cascade_operator.control.domain.outcomes import read_outcomes
 from cascade_operator.control.domain.progress import progress_of
 from cascade_operator.control.domain.run_start import selection_problem, start_run, trigger
+from cascade_operator.control.domain.scheduling import look_at_schedule
 from cascade_operator.control.domain.starts import archive_clock, start_attempts
 from cascade_operator.control.domain.suspension import suspend_or_resume
 
@@ -55,7 +57,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if session.spec is None or session.problems:
         return _plan(_invalid(draft, observed, now, _problems_text(session.problems)))
     situation = Situation(observed, resolve(session.spec, observed.defaults), now)
-    why = trigger(session)
+    draft, due = look_at_schedule(draft, situation)
+    why = trigger(session, due=due)
     if why is not None:
         if unusable := selection_problem(situation):
             return _plan(_invalid(draft, observed, now, unusable))
@@ -131,17 +134,24 @@ def _rolled_up(draft: Draft, situation: Situation) -> Draft:
 
 
 def _requeue_after(draft: Draft, situation: Situation) -> float | None:
-    """Seconds until time alone changes the plan: a retry, an archive's interval, live figures."""
-    if draft.run.completion_time is not None:
-        return None
+    """Seconds until time alone changes the plan.
+
+    A retry, an archive's interval, the schedule, a time to live, live figures.
+    """
     waits = [(time - situation.now).total_seconds() for time in _coming(draft, situation)]
-    parts = (draft.archive,) if draft.run.suspend_time is not None else draft.parts
-    if any(part.phase is GroupPhase.RUNNING for part in parts):
-        waits.append(PROGRESS_SECONDS)
+    if draft.run.completion_time is None:
+        parts = (draft.archive,) if draft.run.suspend_time is not None else draft.parts
+        if any(part.phase is GroupPhase.RUNNING for part in parts):
+            waits.append(PROGRESS_SECONDS)
     return min((wait for wait in waits if wait > 0), default=None)
 
 
 def _coming(draft: Draft, situation: Situation) -> Iterator[datetime]:
+    for time in (draft.status.next_schedule_time, next_expiry(draft.status, situation)):
+        if time is not None:
+            yield time
+    if draft.run.completion_time is not None:
+        return
     if draft.run.suspend_time is not None:
         if draft.archive.retry_time is not None:
             yield draft.archive.retry_time

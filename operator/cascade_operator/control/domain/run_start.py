@@ -41,14 +41,19 @@ class Trigger(StrEnum):
 
     SPEC_CHANGED = "SpecChanged"
     RETRAIN = "Retrain"
+    SCHEDULE = "Schedule"
 
 
-def trigger(session: SessionView) -> Trigger | None:
+def trigger(session: SessionView, *, due: bool = False) -> Trigger | None:
     """Says why a run is to start now, if it is.
 
     A changed spec and a new value of the retrain annotation both replace a run that is under way:
     whoever asks wants what is there now trained, not what was there before. While the session is
     suspended nothing starts; what has changed meanwhile counts once it is resumed.
+
+    Args:
+        session: The session.
+        due: Whether its schedule has fired.
     """
     run, spec = session.status.run, session.spec
     if spec is None or spec.suspend:
@@ -56,7 +61,9 @@ def trigger(session: SessionView) -> Trigger | None:
     if run is None or run.spec_hash != spec_hash(spec):
         return Trigger.SPEC_CHANGED
     request = retrain_request(session.annotations)
-    return Trigger.RETRAIN if request and request != session.status.last_retrain_request else None
+    if request and request != session.status.last_retrain_request:
+        return Trigger.RETRAIN
+    return Trigger.SCHEDULE if due else None
 
 
 def selection_problem(situation: Situation) -> str:

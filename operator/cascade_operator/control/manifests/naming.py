@@ -7,6 +7,7 @@ meets the object it made before, and a reader of ``kubectl get jobs`` sees what 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
 
 MAX_NAME: Final = 63
@@ -16,6 +17,7 @@ _HASH_LENGTH: Final = 8
 
 # Only in this order do these letters stand in front of a number in a name of ours.
 _RUN, _ATTEMPT = "r", "a"
+_CONFIG_MAP: Final = re.compile(rf"-{_RUN}([0-9]{{1,10}})-config$", re.ASCII)
 
 
 def job_name(session: str, run: int, part: str, attempt: int = 1) -> str:
@@ -36,6 +38,12 @@ def job_name(session: str, run: int, part: str, attempt: int = 1) -> str:
 def config_map_name(session: str, run: int) -> str:
     """Names the ConfigMap that holds a run's resolved configuration."""
     return _with_suffix(session, f"-{_RUN}{run}-config")
+
+
+def run_of_config_map(name: str) -> int | None:
+    """The run whose configuration a ConfigMap of this name holds; None where it is none of ours."""
+    match = _CONFIG_MAP.search(name)
+    return int(match[1]) if match else None
 
 
 def label_value(text: str) -> str:
