@@ -26,6 +26,7 @@ from cascade_operator.control.domain.model import (
     JobState,
     JobView,
     Observed,
+    PodView,
     SessionView,
 )
 from cascade_operator.control.kube.port import (
@@ -97,6 +98,7 @@ class FakeCluster:
     manifests: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     config_maps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     progress: dict[str, Progress] = field(default_factory=dict)
+    pods: dict[str, PodView] = field(default_factory=dict)
     defaults: Defaults = field(default_factory=Defaults)
     events: list[Event] = field(default_factory=list)
     created: Counter[str] = field(default_factory=Counter)
@@ -170,7 +172,8 @@ class FakeCluster:
             deleting=self.deleting,
         )
         names = frozenset(self.config_maps)
-        return Observed(session, dict(self.jobs), names, dict(self.progress), self.defaults)
+        jobs, pods = dict(self.jobs), dict(self.pods)
+        return Observed(session, jobs, names, dict(self.progress), self.defaults, pods)
 
     async def settle(self) -> float | None:
         """Reconciles until nothing more is written; the time stands still."""
@@ -204,6 +207,13 @@ class FakeCluster:
             reason=outcome.reason or ("Completed" if ok else "Error"),
             message=message,
         )
+
+    def put_off(self, name: str, pod: PodView | None = None, *, held: bool = False) -> None:
+        """Has a Job wait: for what its pod says, or held by a queue."""
+        state = JobState.HELD if held else JobState.PENDING
+        self.jobs[name] = replace(self.jobs[name], state=state, started=None)
+        if pod is not None:
+            self.pods[name] = pod
 
     def remove(self, name: str) -> None:
         """Has a Job gone, whatever became of it."""

@@ -15,6 +15,7 @@ from cascade_operator.api.status import (
     Phase,
     StageStatus,
 )
+from cascade_operator.control.domain.blockage import blockage, is_queued
 from cascade_operator.control.domain.completion import (
     Ending,
     ending_of,
@@ -31,6 +32,7 @@ _Truth = Literal["True", "False"]
 
 RETRYING: Final = "Retrying"
 INVALID_SPEC: Final = "InvalidSpec"
+QUEUED: Final = "Queued"
 SUSPENDED: Final = "Suspended"
 NOT_SUSPENDED: Final = "NotSuspended"
 WITHIN_LIMITS: Final = "WithinLimits"
@@ -135,6 +137,11 @@ def _standing(condition: Condition | None) -> tuple[bool, str, str]:
 def _running_health(draft: Draft, situation: Situation) -> Health:
     if draft.run.suspend_time is not None:
         return Health(SUSPENDED, suspension_message(draft, situation), ready=True)
+    if stuck := blockage(draft, situation):
+        overdue = situation.now >= stuck.deadline
+        return Health(str(stuck.diagnosis.reason), stuck.message, reconciling=True, stalled=overdue)
+    if is_queued(draft, situation):
+        return Health(QUEUED, f"run {draft.run.number}: its Jobs wait in a queue", ready=True)
     for stage, what in ((draft.prepare, "prepare"), (draft.archive, "archive")):
         if _retry_ahead(stage):
             return Health(RETRYING, f"{what}: {stage.message}", reconciling=True)

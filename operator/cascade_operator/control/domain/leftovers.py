@@ -25,7 +25,7 @@ def leftovers(situation: Situation) -> Iterator[Deletion]:
     if run is None:
         return
     for name, job in sorted(situation.observed.jobs.items()):
-        if job.state in (JobState.PENDING, JobState.RUNNING):
+        if job.state in (JobState.PENDING, JobState.HELD, JobState.RUNNING):
             if not _wanted(job, run):
                 yield DeleteJob(name)
         elif job.state.ended and _has_expired(run_of(job.labels), situation):

@@ -27,6 +27,8 @@ class JobState(StrEnum):
 
     PENDING = "Pending"
     """Its pod has not started."""
+    HELD = "Held"
+    """A queue holds it back: it is suspended by another hand than the operator's."""
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
     """Complete, and its pod has ended."""
@@ -69,6 +71,23 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod of a Job that has not started, as far as it says why.
+
+    Attributes:
+        job: Its Job's name.
+        unschedulable: The scheduler's words where it finds no node; else empty.
+        waiting_reason: Why a container waits, e.g. ``ImagePullBackOff``; else empty.
+        waiting_message: The kubelet's words about it.
+    """
+
+    job: str
+    unschedulable: str = ""
+    waiting_reason: str = ""
+    waiting_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionView:
     """A TrainingSession as it was read.
 
@@ -107,6 +126,7 @@ class Observed:
         config_maps: The names of its ConfigMaps.
         progress: Live figures by group key or stage name; may be empty.
         defaults: What the operator was started with.
+        pods: Pods that have not started, by their Job's name.
     """
 
     session: SessionView
@@ -114,6 +134,7 @@ class Observed:
     config_maps: frozenset[str]
     progress: Mapping[str, Progress]
     defaults: Defaults
+    pods: Mapping[str, PodView] = field(default_factory=lambda: _EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

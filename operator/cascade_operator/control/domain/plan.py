@@ -16,6 +16,7 @@ from cascade_operator.api.problem import Problem
 from cascade_operator.api.resolve import resolve
 from cascade_operator.api.status import GroupPhase, Phase
 from cascade_operator.control.domain.best import best_of
+from cascade_operator.control.domain.blockage import next_finding
 from cascade_operator.control.domain.children import children
 from cascade_operator.control.domain.completion import finish_run
 from cascade_operator.control.domain.conditions import (
@@ -152,6 +153,8 @@ def _coming(draft: Draft, situation: Situation) -> Iterator[datetime]:
             yield time
     if draft.run.completion_time is not None:
         return
+    if (found := next_finding(draft, situation)) is not None:
+        yield found
     if draft.run.suspend_time is not None:
         if draft.archive.retry_time is not None:
             yield draft.archive.retry_time
