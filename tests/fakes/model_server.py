@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +36,15 @@ class Recorded:
     body: dict = field(default_factory=dict)
 
 
+@dataclass
+class Hold:
+    """Requests that are kept back."""
+
+    wanted: Callable[[Recorded], bool]
+    held: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+
 class FakeModelServer:
     """Serves in threads between ``with`` and its end."""
 
@@ -50,6 +60,7 @@ class FakeModelServer:
         self.counts = Counter()
         self.closing = threading.Event()
         self._failures = deque()
+        self._hold = None
         self._lock = threading.Lock()
         self._http = _Http(("127.0.0.1", port), _Handler)
         self._http.fake = self
@@ -87,6 +98,28 @@ class FakeModelServer:
         """Forgets the failures that are left."""
         with self._lock:
             self._failures.clear()
+
+    @contextlib.contextmanager
+    def hold(self, wanted):
+        """Keeps requests back until the block ends; yields what is set once one is held.
+
+        Args:
+            wanted: Says of a recorded request whether it is kept back.
+        """
+        hold = Hold(wanted)
+        self._hold = hold
+        try:
+            yield hold.held
+        finally:
+            self._hold = None
+            hold.released.set()
+
+    def held_back(self, recorded):
+        """Waits while a request is kept back."""
+        hold = self._hold
+        if hold is not None and hold.wanted(recorded):
+            hold.held.set()
+            hold.released.wait()
 
     def record(self, recorded):
         with self._lock:
@@ -156,7 +189,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/_fake/recover":
             self.fake.recover()
             return self._reply(200, {})
-        self.fake.record(Recorded(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+        headers = {k.lower(): v for k, v in self.headers.items()}
+        recorded = Recorded(self.path, headers, body)
+        self.fake.record(recorded)
+        self.fake.held_back(recorded)
         failure = self.fake.next_failure()
         if failure is not None:
             return self._fail(failure, body)

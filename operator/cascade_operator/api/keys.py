@@ -66,6 +66,10 @@ class RunKeys:
         """What the run says of itself for a reader, by its name in the archives."""
         return f"{self.prefix}document:{name}"
 
+    def archived(self) -> str:
+        """What the final archive Job wrote, while it removes the run's keys."""
+        return f"{self.prefix}archived"
+
     def counter(self, name: str) -> str:
         """A counter of the run's budget: ``calls``, ``tokens``, ``cost``."""
         return f"{self.prefix}counter:{name}"

@@ -43,6 +43,7 @@ def fit_umap(
     command = [
         sys.executable, "-m", "cascade_operator.traces.umap_process",
         "--dims", str(dims), "--seed", str(seed), "--neighbours", str(neighbours),
+        "--parent", str(os.getpid()),
     ]  # fmt: skip
     # numba needs a writable place even to be imported, and a container has no home.
     cache = os.path.join(scratch or tempfile.gettempdir(), "numba")  # noqa: PTH118

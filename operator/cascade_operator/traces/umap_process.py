@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import io
 import os
+import signal
 import sys
 
 import numpy as np
+
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Fits UMAP on the rows from stdin (float32 ``[n, width]``) and writes ``[n, dims]``."""
     parser = argparse.ArgumentParser(prog="umap_process")
-    for name in ("--dims", "--seed", "--neighbours"):
+    for name in ("--dims", "--seed", "--neighbours", "--parent"):
         parser.add_argument(name, type=int, required=True)
     args = parser.parse_args()
+    _end_with(args.parent)
     # Whatever a library prints must not get between the bytes of the answer.
     answer_to = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -38,6 +43,13 @@ def main() -> None:
     np.save(answer, np.asarray(reducer.fit_transform(x), np.float32), allow_pickle=False)
     with answer_to:
         answer_to.write(answer.getvalue())
+
+
+def _end_with(parent: int) -> None:
+    """Has the kernel end this process with the one that waits for it, minutes before it is done."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,10 @@ def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> A
         ArchiveWriteError: The volume refuses.
     """
     data = RunData(context.redis, context.keys)
+    written = data.archived() if final else None
+    if written is not None and all((context.archives / a.path).is_file() for a in written.archives):
+        # The last attempt was cut short as it removed keys: some of what it archived is gone.
+        return _cleaned_up(data, written)
     publisher = ProgressPublisher(
         context.redis,
         context.keys.progress("archive"),
@@ -79,9 +83,15 @@ def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> A
         figures=[figures for _, figures in results.values()],
         peak_memory=context.memory.peak,
     )
-    if final:
-        with run_stage(86):
-            log_stage(86, f"{data.clean_up()} keys removed from Redis")
+    if not final:
+        return result
+    data.put_archived(result)
+    return _cleaned_up(data, result)
+
+
+def _cleaned_up(data: RunData, result: ArchiveResult) -> ArchiveResult:
+    with run_stage(86):
+        log_stage(86, f"{data.clean_up()} keys removed from Redis")
     return result
 
 

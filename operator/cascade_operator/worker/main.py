@@ -25,12 +25,17 @@ Job = Callable[[JobContext], TerminationMessage]
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one Job and ends the process with its exit code."""
-    arguments = _parser().parse_args(argv)
+    job = job_of(argv)
     env = environment()
     configure_logging(as_json=env.get("CASCADE_LOG", "json") == "json")
     stop = StopSignal()
     stop.install()
-    leave(run_job(partial(_run, arguments), env, stop))
+    leave(run_job(job, env, stop))
+
+
+def job_of(argv: Sequence[str] | None) -> Job:
+    """Returns the Job a command line asks for; ends the process with 2 where it asks for none."""
+    return partial(_run, _parser().parse_args(argv))
 
 
 def run_job(job: Job, env: Mapping[str, str], stop: StopSignal) -> int:

@@ -14,7 +14,7 @@ import redis
 from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.errors import DataError, RunDataGone, ServiceUnavailable
 from cascade_operator.api.keys import RunKeys
-from cascade_operator.api.records import GroupResult, PrepareResult
+from cascade_operator.api.records import ArchiveResult, GroupResult, PrepareResult
 from cascade_operator.archive.members import DOCUMENTS, byte_cap
 from cascade_operator.monitoring.stage_log import log_stage
 from cascade_operator.training.checkpoint import RedisCheckpoints
@@ -151,6 +151,18 @@ class RunData:
             found[name] = data
         return found
 
+    def put_archived(self, result: ArchiveResult) -> None:
+        """Marks the run as archived for good: from now on its keys may go."""
+        self._put_json(self._keys.archived(), result.dump())
+
+    def archived(self) -> ArchiveResult | None:
+        """Returns what the final archive Job wrote, where it was cut short removing keys."""
+        value = self._get_json(self._keys.archived())
+        if value is None:
+            return None
+        with self._damage(self._keys.archived()):
+            return ArchiveResult.model_validate(value)
+
     def checkpoints(self, group_key: str) -> RedisCheckpoints:
         """Returns where a group's search keeps its state."""
         return RedisCheckpoints(self._redis, self._keys.checkpoint(group_key))
@@ -160,13 +172,18 @@ class RunData:
         return RedisProposals(RedisCheckpoints(self._redis, self._keys.checkpoint("proposals")))
 
     def clean_up(self) -> int:
-        """Stage 86: unlinks every key of the run; returns how many."""
-        found = 0
+        """Stage 86: unlinks every key of the run; returns how many.
+
+        The mark of ``put_archived`` goes last: whoever is cut short in between must not take what
+        is left of the run for all of it.
+        """
+        found, mark = 0, self._keys.archived().encode()
         # A uid is text from elsewhere: as a pattern it must mean itself alone.
         prefix = re.sub(r"([*?\[\]\\])", r"\\\1", self._keys.prefix)
         try:
             for key in self._redis.scan_iter(match=f"{prefix}*", count=1000):
-                found += int(self._redis.unlink(key))
+                found += int(self._redis.unlink(key)) if key != mark else 0
+            found += int(self._redis.unlink(mark))
         except redis.RedisError as error:
             raise _unavailable(error) from error
         return found
