@@ -1,5 +1,6 @@
 """How the fake model server can be told to fail."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 FAILURES = (
@@ -11,7 +12,11 @@ FAILURES = (
     "401",
     "garbage",  # 200 and no JSON
     "nonsense",  # 200, JSON, but no answer
+    "other",  # 200, JSON of another form
+    "error",  # 200 with an error object
     "half",  # announces more bytes than it sends
+    "drip",  # a byte now and then, without end
+    "redirect",  # 307 to another server
     "huge",  # 9 MiB
     "missing_model",  # 404 as Ollama and OpenAI say it
     "overflow",  # 400: the prompt is longer than the context
@@ -26,6 +31,9 @@ BODIES = {
     "401": (401, b'{"error": {"message": "invalid api key"}}'),
     "garbage": (200, b"<html>it works</html>"),
     "nonsense": (200, b'{"hello": "world"}'),
+    "other": (200, b'[["an", "answer"], 7, null]'),
+    "error": (200, b'{"error": {"message": "the model crashed", "code": 500}}'),
+    "redirect": (307, b""),
     "huge": (200, b" " * (9 * 1024 * 1024)),
     "missing_model": (404, b'{"error": "model \'MODEL\' not found, try pulling it first"}'),
     "overflow": (
@@ -43,3 +51,5 @@ class Failure:
     times: int = 1
     seconds: float = 3600.0
     retry_after: str = "0"
+    wanted: Callable[[dict], bool] = lambda body: True
+    """Whether a request of this body fails."""

@@ -126,9 +126,9 @@ class FakeModelServer:
             self.requests.append(recorded)
             self.counts[recorded.path] += 1
 
-    def next_failure(self):
+    def next_failure(self, body):
         with self._lock:
-            if not self._failures:
+            if not self._failures or not self._failures[0].wanted(body):
                 return None
             failure = self._failures[0]
             if failure.times > 0:
@@ -193,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         recorded = Recorded(self.path, headers, body)
         self.fake.record(recorded)
         self.fake.held_back(recorded)
-        failure = self.fake.next_failure()
+        failure = self.fake.next_failure(body)
         if failure is not None:
             return self._fail(failure, body)
         routes = {
@@ -279,6 +279,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif failure.kind == "hang":
             self.fake.closing.wait(failure.seconds)
             self.close_connection = True
+        elif failure.kind == "drip":
+            self._send(200, b"{", {"Content-Length": "1000000"})
+            with contextlib.suppress(OSError):
+                while not self.fake.closing.wait(0.05):
+                    self.wfile.write(b" ")
+            self.close_connection = True
         elif failure.kind == "half":
             self._send(200, b'{"choices": [', {"Content-Length": "4096"})
             self.close_connection = True
@@ -286,6 +292,8 @@ class _Handler(BaseHTTPRequestHandler):
             status, data = BODIES[failure.kind]
             model = body.get("model", "?").encode()
             headers = {"Retry-After": failure.retry_after} if status == 429 else {}
+            if status == 307:
+                headers["Location"] = "http://127.0.0.1:9/elsewhere"
             self._send(status, data.replace(b"MODEL", model), headers)
 
     def _reply(self, status, payload, headers=()):

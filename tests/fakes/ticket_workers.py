@@ -151,12 +151,8 @@ class TicketWorkers:
 
     def inside(self, *arguments: str, **env: str) -> TerminationMessage:
         """Runs a worker's Job in this process, which is quicker; its errors are raised."""
-        context = read_context(self.env(**env), StopSignal())
         job = worker_main.job_of(arguments)
-        try:
-            return job(context)
-        finally:
-            context.redis.close()
+        return job(read_context(self.env(**env), StopSignal()))
 
     def train(self) -> None:
         """Trains all groups in this process, small ones first."""

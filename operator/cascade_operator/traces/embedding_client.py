@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from cascade_operator.api.errors import ServiceUnavailable
+from cascade_operator.api.retry_after import retry_after_seconds
 
-_RETRIES: Final = (0.5, 2.0)
+_RETRIES: Final[Sequence[float]] = (0.5, 2.0)
 """Seconds before the second and the third attempt."""
+
+_RETRIES_LIMITED: Final[Sequence[float]] = (0.5, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0)
+"""Likewise against a 429 that does not say how long to wait: many Jobs share one rate limit."""
+
+_MOST_WAITED: Final = 240.0
+"""Seconds waited in all, whatever a server asks for."""
 
 _MAX_ANSWER_BYTES: Final = 64 << 20
 _CONNECT_SECONDS: Final = 10.0
 _NOT_FOUND: Final = 404
 _CLIENT_ERRORS: Final = range(400, 500)
+_REDIRECTS: Final = range(300, 400)
 _REFUSALS: Final = (400, 413, 422)
-_RETRIED: Final = (408, 429)
+_LIMITED: Final = 429
+_RETRIED: Final = (408, _LIMITED)
+
+_SPARE_SECONDS: Final = 0.5
+"""For the client's own timeout, which tells more, to be the first."""
+
+_MOVED: Final = "Write the address it moved to as spec.models.embedding.endpoint."
 
 T = TypeVar("T")
 
@@ -30,9 +45,10 @@ class InputRefusedError(Exception):
 class _StatusError(Exception):
     """An HTTP status that is not 2xx."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, retry_after: str | None = None) -> None:
         super().__init__(f"HTTP {status}: {text[:300]}")
         self.status = status
+        self.retry_after = retry_after_seconds(retry_after, time.time())
 
 
 class EmbeddingClient(Protocol):
@@ -59,16 +75,28 @@ class OllamaClient:
         import ollama  # noqa: PLC0415
 
         self._endpoint, self._model, self._sleep = endpoint, model, sleep
+        self._timeout = timeout
+        self._headers = threading.local()  # of the last answer: the client keeps none for an error
         # Without a timeout of ours the client waits for ever.
         self._client = ollama.Client(
             host=endpoint,
-            timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
+            timeout=httpx.Timeout(timeout, connect=min(_CONNECT_SECONDS, timeout)),
+            follow_redirects=False,
             trust_env=not _is_loopback(endpoint),
+            event_hooks={"response": [self._keep_headers]},
         )
 
     def embed(self, texts: Sequence[str]) -> Any:
         """Embeds at most a batch; a text too long is refused by the server, never cut."""
-        return _attempt(lambda: self._once(texts), self._endpoint, self._mend, self._sleep)
+        return _attempt(
+            lambda: _within(self._timeout, lambda: self._once(texts), self._endpoint),
+            self._endpoint,
+            self._mend,
+            self._sleep,
+        )
+
+    def _keep_headers(self, response: Any) -> None:
+        self._headers.last = response.headers
 
     def _once(self, texts: Sequence[str]) -> Any:
         import httpx  # noqa: PLC0415
@@ -79,10 +107,11 @@ class OllamaClient:
                 model=self._model, input=list(texts), truncate=False, keep_alive="30m"
             )
         except ollama.ResponseError as error:
-            raise _StatusError(error.status_code, str(error.error)) from None
+            retry_after = self._headers.last.get("retry-after")
+            raise _StatusError(error.status_code, str(error.error), retry_after) from None
         except (ConnectionError, httpx.HTTPError) as error:
             raise _unreachable(self._endpoint, error) from None
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             # Neither JSON nor the client's idea of an answer.
             raise _StatusError(502, f"the answer is not Ollama's: {error}") from None
         return answer.embeddings
@@ -109,15 +138,21 @@ class OpenAIClient:
 
         base = endpoint if endpoint.endswith("/v1") else f"{endpoint}/v1"
         self._endpoint, self._model, self._sleep = f"{base}/embeddings", model, sleep
+        self._timeout = timeout
         self._client = httpx.Client(
-            timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS),
+            timeout=httpx.Timeout(timeout, connect=min(_CONNECT_SECONDS, timeout)),
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             trust_env=not _is_loopback(endpoint),
         )
 
     def embed(self, texts: Sequence[str]) -> Any:
         """Embeds at most a batch; the answer is put into the order of the texts."""
-        return _attempt(lambda: self._once(texts), self._endpoint, self._mend, self._sleep)
+        return _attempt(
+            lambda: _within(self._timeout, lambda: self._once(texts), self._endpoint),
+            self._endpoint,
+            self._mend,
+            self._sleep,
+        )
 
     def _once(self, texts: Sequence[str]) -> Any:
         import httpx  # noqa: PLC0415
@@ -131,7 +166,11 @@ class OpenAIClient:
                     if len(body) > _MAX_ANSWER_BYTES:
                         raise _StatusError(502, f"the answer is over {_MAX_ANSWER_BYTES} bytes")
                 if not response.is_success:
-                    raise _StatusError(response.status_code, body.decode(errors="replace"))
+                    raise _StatusError(
+                        response.status_code,
+                        body.decode(errors="replace"),
+                        response.headers.get("retry-after"),
+                    )
         except httpx.HTTPError as error:
             raise _unreachable(self._endpoint, error) from None
         try:
@@ -154,23 +193,56 @@ def _attempt(
     mend: Callable[[int], str],
     sleep: Callable[[float], None],
 ) -> T:
-    """Tries up to three times; what a repetition cannot mend is raised at once."""
-    waits = list(_RETRIES)
+    """Tries up to three times, eight times against a 429; what no repetition mends ends it."""
+    tries, waited = 0, 0.0
     while True:
+        tries += 1
+        pauses, asked = _RETRIES, None
         try:
             return once()
         except _StatusError as error:
             if error.status in _REFUSALS:
                 raise InputRefusedError(str(error)) from None
+            failure = ServiceUnavailable(
+                f"the embedding server at {endpoint} answers {error}",
+                mend=_MOVED if error.status in _REDIRECTS else mend(error.status),
+            )
             final = error.status in _CLIENT_ERRORS and error.status not in _RETRIED
-            if final or not waits:
-                raise ServiceUnavailable(
-                    f"the embedding server at {endpoint} answers {error}", mend=mend(error.status)
-                ) from None
-        except ServiceUnavailable:
-            if not waits:
-                raise
-        sleep(waits.pop(0))
+            if final or error.status in _REDIRECTS:
+                raise failure from None
+            if error.status == _LIMITED:
+                pauses, asked = _RETRIES_LIMITED, error.retry_after
+        except ServiceUnavailable as error:
+            failure = error
+        if tries > len(pauses):
+            raise failure
+        pause = pauses[tries - 1] if asked is None else asked
+        waited += pause
+        if waited > _MOST_WAITED:
+            raise failure
+        sleep(pause)
+
+
+def _within(seconds: float, once: Callable[[], T], endpoint: str) -> T:
+    """Runs one attempt for so long at most: a client's own timeout starts anew with each byte."""
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            found.append(once())
+        except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+            failed.append(error)
+
+    # A daemon, so that one left behind does not hold the interpreter.
+    thread = threading.Thread(target=attempt, name="embedding-call", daemon=True)
+    thread.start()
+    thread.join(seconds + _SPARE_SECONDS)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise _unreachable(endpoint, TimeoutError(f"no whole answer within {seconds:g} s"))
+    return found[0]
 
 
 def _unreachable(endpoint: str, error: Exception) -> ServiceUnavailable:

@@ -4,10 +4,10 @@ import time
 import pytest
 
 from cascade_operator.api.errors import ServiceUnavailable, SpecError, Terminated
+from cascade_operator.api.retry_after import RETRY_AFTER_LIMIT
 from cascade_operator.training.calls.dialects import ChatCall, OllamaDialect, OpenAIDialect
 from cascade_operator.training.calls.endpoint import resolve_endpoint
 from cascade_operator.training.calls.failures import (
-    RETRY_AFTER_LIMIT,
     ContextOverflowError,
     Refusal,
     read_refusal,
@@ -49,7 +49,10 @@ def test_an_answer_comes_back(server):
     assert server.chats == 1
 
 
-@pytest.mark.parametrize("kind", ["500", "503", "429", "refuse", "garbage", "nonsense", "half"])
+@pytest.mark.parametrize(
+    "kind",
+    ["500", "503", "429", "refuse", "garbage", "nonsense", "other", "error", "half"],
+)
 def test_a_failure_that_passes_is_tried_again(server, kind):
     failed = []
     server.fail(kind)
@@ -64,6 +67,8 @@ def test_a_failure_that_passes_is_tried_again(server, kind):
         ("refuse", 3),
         ("garbage", 3),
         ("nonsense", 3),
+        ("other", 3),
+        ("error", 3),
         ("half", 3),
         ("huge", 3),
         ("429", 5),
@@ -126,6 +131,21 @@ def test_a_server_that_hangs_is_left_after_the_timeout(server):
     with pytest.raises(ServiceUnavailable):
         ask(server, timeout=0.2, retries=RetryPolicy(attempts=1))
     assert time.monotonic() - started < 10
+
+
+def test_a_slow_drip_counts_as_no_answer(server):
+    server.fail("drip")
+    failed = []
+    assert ask(server, timeout=0.3, on_failure=lambda: failed.append(1)).text
+    assert len(failed) == 1
+
+
+def test_a_redirect_is_told_and_not_followed(server):
+    server.fail("redirect", -1)
+    with pytest.raises(ServiceUnavailable, match="307: it sends callers elsewhere") as caught:
+        ask(server)
+    assert "endpoint" in caught.value.mend
+    assert server.chats == 1
 
 
 @pytest.mark.parametrize(

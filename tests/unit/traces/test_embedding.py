@@ -27,6 +27,7 @@ def server():
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     monkeypatch.setattr(embedding_client, "_RETRIES", (0.0, 0.0))
+    monkeypatch.setattr(embedding_client, "_RETRIES_LIMITED", (0.0, 0.0))
 
 
 def both(server, model="all-minilm", dimensions=64, timeout=5.0):

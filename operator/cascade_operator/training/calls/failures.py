@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from cascade_operator.api.errors import CascadeError, ServiceUnavailable, SpecError
-
-RETRY_AFTER_LIMIT: Final = 60.0
-"""Seconds of a Retry-After that are honoured."""
+from cascade_operator.api.retry_after import retry_after_seconds
 
 _TOO_LONG: Final = re.compile(
     r"context[ _-]?(length|size|window)|exceed_context|maximum context|prompt is too long"
@@ -62,7 +59,7 @@ def read_refusal(status: int, headers: Any, body: bytes, now: float) -> Refusal:
         body: Its body, possibly cut off.
         now: Seconds since the epoch, for a Retry-After that is a date.
     """
-    return Refusal(status, _detail(body), _retry_after(headers.get("retry-after"), now))
+    return Refusal(status, _detail(body), retry_after_seconds(headers.get("retry-after"), now))
 
 
 def error_of(refusal: Refusal, *, endpoint: str, model: str, provider: str) -> Exception:
@@ -84,6 +81,12 @@ def error_of(refusal: Refusal, *, endpoint: str, model: str, provider: str) -> E
         return ContextOverflowError(said)
     if refusal.status in {400, 404} and _NO_MODEL.search(refusal.detail):
         return SpecError(f"{said} (model {model})", mend=_model_mend(model, endpoint, provider))
+    if 300 <= refusal.status < 400:
+        return ServiceUnavailable(
+            f"{endpoint} answered {refusal.status}: it sends callers elsewhere, which is not "
+            "followed",
+            mend="Write the address it moved to as the model's endpoint (and mind http or https).",
+        )
     if refusal.status in {400, 422}:
         return SpecError(
             said,
@@ -120,17 +123,3 @@ def _detail(body: bytes) -> str:
             )
         text = str(error) if error else text
     return " ".join(text.split())[:300]
-
-
-def _retry_after(value: str | None, now: float) -> float | None:
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
-        except (TypeError, ValueError, OverflowError):
-            return None
-    # Written so that NaN, which compares false, asks for no wait.
-    return min(seconds, RETRY_AFTER_LIMIT) if seconds > 0 else 0.0
