@@ -9,6 +9,7 @@ from typing import Final
 import redis
 
 from cascade_operator.api.errors import DataError, RunDataGone, ServiceUnavailable
+from cascade_operator.api.redis_mends import redis_mend
 from cascade_operator.traces.chunk import ChunkError
 
 TTL_SECONDS: Final = 14 * 24 * 3600
@@ -84,10 +85,8 @@ def _redis_errors() -> Iterator[None]:
     except redis.ResponseError as error:
         if "WRONGTYPE" in str(error):
             raise gone("a key of the run", "it holds another type of value") from None
-        raise ServiceUnavailable(
-            f"Redis refuses: {error}", mend="Check its memory and its maxmemory-policy."
-        ) from None
+        raise ServiceUnavailable(f"Redis refuses: {error}", mend=redis_mend(error)) from None
     except redis.RedisError as error:
         raise ServiceUnavailable(
-            f"Redis does not answer: {error}", mend="Check spec.redis.url and the server."
+            f"Redis does not answer: {error}", mend=redis_mend(error)
         ) from None

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from cascade_operator.api.errors import ServiceUnavailable
+from cascade_operator.api.redis_mends import redis_mend
 
 _LOG = logging.getLogger(__name__)
 
@@ -122,8 +123,7 @@ class RedisCheckpoints:
             self._redis.set(key, encode(serial, state), ex=self._ttl)
         except RedisError as error:
             raise ServiceUnavailable(
-                f"Redis refused the checkpoint: {error}",
-                mend="Give Redis more memory (maxmemory) or check that it is reachable.",
+                f"Redis refused the checkpoint: {error}", mend=redis_mend(error)
             ) from error
         self._serial = serial
 
@@ -132,7 +132,7 @@ class RedisCheckpoints:
             data = self._redis.getex(key, ex=self._ttl)
         except RedisError as error:
             raise ServiceUnavailable(
-                f"Redis cannot be read: {error}", mend="Check that Redis is reachable."
+                f"Redis cannot be read: {error}", mend=redis_mend(error)
             ) from error
         if data is None:
             return None

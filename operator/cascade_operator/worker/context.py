@@ -6,11 +6,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
 from cascade_operator.api.errors import ServiceUnavailable, SpecError
 from cascade_operator.api.keys import RunKeys
+from cascade_operator.api.redis_mends import redis_mend
 from cascade_operator.api.run import RunConfig
 from cascade_operator.resources.gate import MemoryGate
 from cascade_operator.resources.processes import choose_reader
@@ -20,6 +24,12 @@ CONFIG_LIMIT = 1 << 20
 MAX_PASSWORD = 4096
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 60.0
+FIRST_ANSWER_SECONDS = 10.0
+RESTARTS: Final = Retry(
+    ExponentialBackoff(cap=1.0, base=0.05), 8, supported_errors=(redis.ConnectionError,)
+)
+"""Rides out a server that is started again: some five seconds. One that hangs is not asked again:
+a command that timed out has waited long enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +124,21 @@ def connect(env: Mapping[str, str]) -> redis.Redis:
     password_file = env.get("CASCADE_REDIS_PASSWORD_FILE", "")
     password = _password(Path(password_file)) if password_file else None
     try:
+        with redis.Redis.from_url(
+            url,
+            password=password or None,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=FIRST_ANSWER_SECONDS,
+        ) as first:
+            first.ping()
         client: redis.Redis = redis.Redis.from_url(
             url,
             password=password or None,
             decode_responses=False,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=COMMAND_SECONDS,
+            retry=RESTARTS,
         )
-        client.ping()
     except ValueError as error:
         raise SpecError(
             f"{_without_password(url)} is no address of a Redis: {error}",
@@ -130,7 +147,7 @@ def connect(env: Mapping[str, str]) -> redis.Redis:
     except redis.RedisError as error:
         raise ServiceUnavailable(
             f"Redis at {_without_password(url)} does not answer: {error}",
-            mend="check that it runs and that spec.redis names it and its password's Secret",
+            mend=redis_mend(error),
         ) from error
     return client
 

@@ -15,6 +15,7 @@ from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.errors import DataError, RunDataGone, ServiceUnavailable
 from cascade_operator.api.keys import RunKeys
 from cascade_operator.api.records import ArchiveResult, GroupResult, PrepareResult
+from cascade_operator.api.redis_mends import redis_mend
 from cascade_operator.archive.members import DOCUMENTS, byte_cap
 from cascade_operator.monitoring.stage_log import log_stage
 from cascade_operator.training.checkpoint import RedisCheckpoints
@@ -254,7 +255,4 @@ def read_result(value: Mapping[str, Any]) -> tuple[GroupOutcome, GroupResult]:
 
 
 def _unavailable(error: Exception) -> ServiceUnavailable:
-    return ServiceUnavailable(
-        f"Redis failed: {error}",
-        mend="check that it runs and has memory left (maxmemory, policy volatile-ttl)",
-    )
+    return ServiceUnavailable(f"Redis failed: {error}", mend=redis_mend(error))

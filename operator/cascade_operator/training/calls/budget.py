@@ -11,6 +11,7 @@ import redis
 from cascade_operator.api.errors import CascadeError, ServiceUnavailable
 from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.api.keys import RunKeys
+from cascade_operator.api.redis_mends import redis_mend
 from cascade_operator.api.status import StopReason
 
 MICROS: Final = 1_000_000
@@ -186,7 +187,7 @@ class BudgetCounters:
         except redis.RedisError as error:
             raise ServiceUnavailable(
                 f"Redis does not count the budget: {error}",
-                mend="Check the Redis that the session's redis.url names.",
+                mend=redis_mend(error),
             ) from error
 
 
