@@ -13,6 +13,7 @@ from cascade_operator.api.resolve import Defaults, resolve
 from cascade_operator.api.session import TrainingSessionSpec
 from cascade_operator.local.servers.chat import CHAT_MODEL, start_chat
 from cascade_operator.local.servers.embeddings import EMBEDDING_MODEL, start_embeddings
+from cascade_operator.local.servers.keeper import ServerKeeper
 from cascade_operator.local.servers.running import RunningServer
 from cascade_operator.local.servers.valkey import start_valkey
 from cascade_operator.local.state import StateFolder
@@ -58,10 +59,12 @@ class EmbeddedServers:
     Attributes:
         environment: What workers need to find them.
         redis_url: The session's Redis, embedded or named.
+        keeper: Starts one that ends by itself again.
     """
 
     environment: dict[str, str]
     redis_url: str
+    keeper: ServerKeeper
 
 
 def needs_of(spec: TrainingSessionSpec) -> Needs:
@@ -105,6 +108,11 @@ async def embedded_servers(
         environment = {
             name: value for server in running for name, value in server.environment.items()
         }
-        yield EmbeddedServers(environment, environment.get("CASCADE_REDIS_URL", spec.redis.url))
+        redis_url = environment.get("CASCADE_REDIS_URL", spec.redis.url)
+        keeper = ServerKeeper(running)
+        try:
+            yield EmbeddedServers(environment, redis_url, keeper)
+        finally:
+            await keeper.close()
     finally:
         await asyncio.gather(*(server.stop() for server in running))

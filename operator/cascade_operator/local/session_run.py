@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from cascade_operator.api.errors import SpecError
+from cascade_operator.api.errors import ServiceUnavailable, SpecError
 from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.api.records import PrepareResult, Progress
 from cascade_operator.api.session import TrainingSession
@@ -140,6 +140,7 @@ class _LocalRun:
     ) -> None:
         self._stored = stored
         self._folder = folder
+        self._keeper = servers.keeper
         self._on_update = on_update
         self._pause = 0.0
         self._notes = fit_to_machine(stored)
@@ -164,15 +165,21 @@ class _LocalRun:
         grace = 0.0  # for Jobs of a command that was cancelled or failed
         try:
             while not stop.is_set():
+                self._keeper.check()
                 if await self._plan():
                     await asyncio.sleep(_COALESCING_SECONDS)
                 elif is_settled(self._stored.view()):
                     break
                 else:
-                    await _first_of(self._cluster.changed, stop, seconds=self._pause)
+                    await _first_of(
+                        self._cluster.changed, stop, self._keeper.broken, seconds=self._pause
+                    )
             # A Job cut short is forgotten, while status says it runs: so the planner makes the
             # same attempt again when the session is resumed.
             grace = GRACE_SECONDS
+        except ServiceUnavailable:
+            grace = GRACE_SECONDS  # a server is gone; what Jobs can still save they save
+            raise
         finally:
             await self._cluster.close(grace_seconds=grace)
             await self._progress.close()
@@ -195,7 +202,8 @@ class _LocalRun:
         observed = await self._cluster.observe(self._key)
         if observed is not None:
             progress, jobs = observed.progress, observed.jobs
-            notes = (*self._notes, *_prepared(self._stored.status, jobs))
+            prepared = _prepared(self._stored.status, jobs)
+            notes = (*self._notes, *prepared, *self._keeper.notes)
             self._on_update(RunSnapshot(self._stored.status, progress, jobs, notes))
         stalled = stalled_error(self._stored.status)
         if stalled is not None:

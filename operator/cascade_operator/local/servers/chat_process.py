@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parameters.model.path = str(options.model)
     parameters.model_alias = {options.alias}
     parameters.hostnames = ["127.0.0.1"]
-    parameters.port = 0
+    parameters.port = options.port
     parameters.n_ctx = options.context * options.slots
     parameters.n_parallel = options.slots
     parameters.cpuparams.n_threads = options.threads
@@ -60,6 +60,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
     parser.add_argument("--alias", required=True, help="the model's name in the API")
     parser.add_argument("--address", type=Path, required=True, help="file for the address")
+    parser.add_argument("--port", type=int, default=0, help="0 for any that is free")
     parser.add_argument("--context", type=int, required=True, help="tokens a slot")
     parser.add_argument("--slots", type=int, required=True, help="requests at once")
     parser.add_argument("--threads", type=int, required=True)

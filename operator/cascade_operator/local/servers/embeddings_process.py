@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     configure_logging(as_json=False)
     model = SentenceModel(options.model, options.tokenizer, threads=options.threads)
-    server = make_server(EmbeddingService(options.name, model))
+    server = make_server(EmbeddingService(options.name, model), options.port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -39,6 +39,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, required=True, help="its tokenizer.json")
     parser.add_argument("--name", required=True, help="the model's name in the API")
     parser.add_argument("--address", type=Path, required=True, help="file for the address")
+    parser.add_argument("--port", type=int, default=0, help="0 for any that is free")
     parser.add_argument("--threads", type=int, required=True)
     return parser.parse_args(arguments)
 

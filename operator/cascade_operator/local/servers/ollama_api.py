@@ -116,13 +116,16 @@ class EmbeddingService:
         return {"models": [{"name": self.name, "model": self.name}]}
 
 
-def make_server(service: EmbeddingService) -> ThreadingHTTPServer:
-    """Makes an HTTP server on a free port of the loopback interface; the caller runs it."""
+def make_server(service: EmbeddingService, port: int = 0) -> ThreadingHTTPServer:
+    """Makes an HTTP server on the loopback interface, on a free port by default.
+
+    The caller runs it.
+    """
 
     class Handler(_Handler):
         embedding_service = service
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     return server
 

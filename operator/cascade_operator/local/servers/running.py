@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
 from cascade_operator.local.process import OwnedProcess
 
 STOP_SECONDS: Final = 5.0
+_ANY_PORT: Final = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunningServer:
     """An embedded server.
 
     Attributes:
         name: What a reader calls it.
-        url: Where it answers, as its clients take it.
+        url: Where it answers, as its clients take it; also after it was started again.
         process: Its process; gone when this process is.
+        start: Starts another process in its place, and returns it once it serves.
         cleanup: Called after its end, to remove what it left outside the state folder.
         environment: What workers need to find it.
     """
@@ -31,8 +34,17 @@ class RunningServer:
     name: str
     url: str
     process: OwnedProcess
+    start: Callable[[], Awaitable[OwnedProcess]]
     cleanup: Callable[[], None] = field(default=lambda: None)
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    async def start_again(self) -> None:
+        """Puts a new process in the place of one that has ended.
+
+        Raises:
+            ServiceUnavailable: It does not start.
+        """
+        self.process = await self.start()
 
     async def stop(self) -> None:
         """Ends it in order; after some seconds without order."""
@@ -66,20 +78,30 @@ async def start_own_server(
     """
     folder.mkdir(parents=True, exist_ok=True)
     address = folder / f"{name}.address"
-    address.unlink(missing_ok=True)
-    given = {**options, "--address": address}
-    arguments = [str(part) for pair in given.items() for part in pair]
     module = f"cascade_operator.local.servers.{name}_process"
-    process = OwnedProcess.start(title, [sys.executable, "-m", module, *arguments], log=log)
-    try:
-        url = await process.ready(http_address(address, health), seconds=seconds)
-    except BaseException:
-        await process.stop(0.0)
-        raise
+
+    async def start(port: int) -> tuple[OwnedProcess, str]:
+        address.unlink(missing_ok=True)
+        given = {**options, "--address": address, "--port": port}
+        arguments = [str(part) for pair in given.items() for part in pair]
+        process = OwnedProcess.start(title, [sys.executable, "-m", module, *arguments], log=log)
+        try:
+            return process, await process.ready(http_address(address, health), seconds=seconds)
+        except BaseException:
+            await process.stop(0.0)
+            raise
+
+    process, url = await start(_ANY_PORT)
+
+    async def start_again() -> OwnedProcess:
+        # Jobs under way know the address.
+        return (await start(urlsplit(url).port or _ANY_PORT))[0]
+
     return RunningServer(
         name,
         url,
         process,
+        start_again,
         cleanup=lambda: address.unlink(missing_ok=True),
         environment={f"CASCADE_EMBEDDED_{name.upper()}_URL": url},
     )

