@@ -9,7 +9,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from cascade_operator.api.base import RecordModel
 from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.scalars import Name, Paragraph, Slug
-from cascade_operator.api.status import ArchiveStatus, AttributionStatus, BestStatus, StopReason
+from cascade_operator.api.status import (
+    ArchiveStatus,
+    AttributionStatus,
+    BestStatus,
+    SpentStatus,
+    StopReason,
+)
 
 MAX_MESSAGE_BYTES: Final = 4000
 Key = Annotated[str, Field(max_length=32)]
@@ -42,6 +48,7 @@ class Progress(RecordModel):
     memory: Count = Field(0, description="Working set, in bytes.")
     memory_limit: Count = Field(0, description="Limit, in bytes.")
     calls: CallFigures = Field(default_factory=CallFigures, description="Model calls.")
+    spent: SpentStatus | None = Field(None, description="The run's counters, of all its Jobs.")
     updated: float = Field(0.0, ge=0, description="Unix time of this record, in seconds.")
 
 

@@ -86,6 +86,22 @@ class StageStatus(RecordModel):
     )
 
 
+class SpentStatus(RecordModel):
+    """What a run has spent of its budget: the mark its counters start from when Redis is lost."""
+
+    calls: Count = Field(0, description="Calls that count.")
+    tokens: Count = Field(0, description="Tokens in and out.")
+    cost_micros: Count = Field(0, description="Money, in millionths of the prices' unit.")
+
+    def at_least(self, other: SpentStatus) -> SpentStatus:
+        """Returns the higher figure of each kind: what was once spent stays spent."""
+        return SpentStatus(
+            calls=max(self.calls, other.calls),
+            tokens=max(self.tokens, other.tokens),
+            cost_micros=max(self.cost_micros, other.cost_micros),
+        )
+
+
 class RunStatus(RecordModel):
     """The current or last run."""
 
@@ -108,6 +124,7 @@ class RunStatus(RecordModel):
     archived_groups: list[Annotated[str, Field(max_length=32)]] = Field(
         default_factory=list, max_length=63, description="Groups that stand in an archive."
     )
+    spent: SpentStatus | None = Field(None, description="What it has spent of its budget.")
     records: Count = Field(0, description="Records in use.")
     rejected: Count = Field(0, description="Records put aside.")
 

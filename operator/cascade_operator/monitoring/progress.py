@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from redis.exceptions import RedisError
 
 from cascade_operator.api.records import CallFigures, Progress
+from cascade_operator.api.status import SpentStatus
 
 _LOG = logging.getLogger(__name__)
 _TTL_SECONDS: Final = 3600
@@ -26,6 +27,7 @@ class ProgressPublisher:
         name: ``prepare``, ``archive`` or a group's key.
         calls: Gives the call figures so far.
         memory: Gives the working set and its limit, in bytes.
+        spent: Gives the run's budget counters; None where they cannot be read.
         interval: Seconds between two records.
     """
 
@@ -37,6 +39,7 @@ class ProgressPublisher:
         *,
         calls: Callable[[], CallFigures] = CallFigures,
         memory: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        spent: Callable[[], SpentStatus | None] = lambda: None,
         interval: float = 1.0,
     ) -> None:
         self._client = client
@@ -44,6 +47,7 @@ class ProgressPublisher:
         self._name = name
         self._calls = calls
         self._memory = memory
+        self._spent = spent
         self._interval = interval
         self._lock = threading.Lock()
         self._figures: dict[str, Any] = {"stage": 0}
@@ -89,6 +93,7 @@ class ProgressPublisher:
             record = Progress(
                 name=self._name,
                 calls=self._calls(),
+                spent=self._spent(),
                 memory=used,
                 memory_limit=limit,
                 updated=time.time(),

@@ -8,13 +8,15 @@ from typing import Self
 
 from cascade_operator.agents.cascade import Cascade
 from cascade_operator.agents.dspy_settings import configure_dspy
+from cascade_operator.api.errors import ServiceUnavailable
 from cascade_operator.api.groups import NodeGroup
 from cascade_operator.api.models_spec import EmbeddingSpec
 from cascade_operator.api.records import CallFigures
 from cascade_operator.api.search_spec import BudgetSpec, Scope
+from cascade_operator.api.status import SpentStatus
 from cascade_operator.traces.embedding import TextEmbedder, make_embedder
 from cascade_operator.traces.embedding_cache import CachedEmbedder
-from cascade_operator.training.calls.budget import BudgetCounters, BudgetLimits
+from cascade_operator.training.calls.budget import BudgetCounters, BudgetLimits, Spent
 from cascade_operator.training.calls.call_cache import SingleFlightCache
 from cascade_operator.training.calls.factory import CallServices, lm_for_nodes
 from cascade_operator.training.calls.secret import read_secret
@@ -53,6 +55,20 @@ class JobCalls:
         """Returns what was called so far."""
         return self.services.meter.figures()
 
+    def spent(self) -> SpentStatus | None:
+        """Returns what the run's Jobs have spent together; None where Redis does not say."""
+        try:
+            found = None if self.services.budget is None else self.services.budget.spent()
+        except ServiceUnavailable:
+            return None
+        if found is None:
+            return None
+        return SpentStatus(
+            calls=max(0, found.calls),
+            tokens=max(0, found.tokens),
+            cost_micros=max(0, found.cost_micros),
+        )
+
     def embedder(self, *, on_volume: bool = False) -> TextEmbedder:
         """Returns the embedder, behind the cache that Jobs share.
 
@@ -82,14 +98,25 @@ class JobCalls:
         )
 
 
-def open_calls(context: JobContext) -> JobCalls:
-    """Prepares DSPy and what all models of the process share. Makes no call."""
+def open_calls(context: JobContext, spent: SpentStatus | None = None) -> JobCalls:
+    """Prepares DSPy and what all models of the process share. Makes no call.
+
+    Args:
+        context: The Job's context.
+        spent: What status knows that the run has spent: a Redis that was lost forgot it.
+
+    Raises:
+        ServiceUnavailable: Redis does not take that mark.
+    """
     configure_dspy()
     config = context.config
+    budget = BudgetCounters(context.redis, context.keys, limits(config.spec.budget))
+    if spent is not None:
+        budget.restore(Spent(spent.calls, spent.tokens, spent.cost_micros))
     services = CallServices(
         namespace=config.namespace,
         cache=SingleFlightCache(context.redis, stop=context.stop.event),
-        budget=BudgetCounters(context.redis, context.keys, limits(config.spec.budget)),
+        budget=budget,
         stop=context.stop.event,
         seed=config.spec.optimizer.seed,
     )

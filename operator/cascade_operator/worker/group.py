@@ -8,6 +8,7 @@ from dataclasses import replace
 from cascade_operator.api.groups import NodeGroup, parse_key
 from cascade_operator.api.records import GroupResult
 from cascade_operator.api.search_spec import Scope
+from cascade_operator.api.status import SpentStatus
 from cascade_operator.monitoring.progress import ProgressPublisher
 from cascade_operator.monitoring.stage_log import log_stage
 from cascade_operator.traces.record import Split
@@ -31,7 +32,12 @@ from cascade_operator.worker.run_data import RunData
 
 
 def run_group(
-    context: JobContext, key: str, *, seconds_left: float, parents: Sequence[str]
+    context: JobContext,
+    key: str,
+    *,
+    seconds_left: float,
+    parents: Sequence[str],
+    spent: SpentStatus | None = None,
 ) -> GroupResult:
     """Trains one group and leaves its result in Redis.
 
@@ -40,6 +46,7 @@ def run_group(
         key: The group.
         seconds_left: Until the run's deadline.
         parents: Keys of the immediate subsets that succeeded.
+        spent: What the run has spent of its budget, as status knows it.
 
     Raises:
         CascadeError: As the packages below raise it; finished trials are saved.
@@ -50,12 +57,13 @@ def run_group(
     if finished is not None:
         log_stage(41, f"group {key} had finished; its result stands")
         return finished[1]
-    calls = open_calls(context)
+    calls = open_calls(context, spent)
     publisher = ProgressPublisher(
         context.redis,
         context.keys.progress(key),
         key,
         calls=calls.figures,
+        spent=calls.spent,
         memory=context.memory_figures,
     )
     with context.memory, calls, publisher:

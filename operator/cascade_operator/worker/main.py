@@ -12,6 +12,7 @@ from pathlib import Path
 from cascade_operator.api.errors import CascadeError
 from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.api.records import Failure, TerminationMessage, encode_message
+from cascade_operator.api.status import SpentStatus
 from cascade_operator.monitoring.logs import configure_logging
 from cascade_operator.monitoring.stage_log import log_stage_figures
 from cascade_operator.worker.context import JobContext, environment, read_context
@@ -55,7 +56,8 @@ def run_job(job: Job, env: Mapping[str, str], stop: StopSignal) -> int:
         context = read_context(env, stop)
         message = job(context)
     except CascadeError as error:
-        code = ExitCode(error.exit_code)
+        # What failed may call itself no failure (a budget that ran out); a Job without a result is.
+        code = ExitCode(error.exit_code) or ExitCode.SOFTWARE
         _LOG.error("%s%s", error, f" ({error.mend})" if error.mend else "")
         _write(log, _failure(code, error.reason, str(error), error.mend, context))
         return code
@@ -74,7 +76,7 @@ def _run(arguments: argparse.Namespace, context: JobContext) -> TerminationMessa
     if arguments.job == "prepare":
         from cascade_operator.worker.prepare import run_prepare  # noqa: PLC0415
 
-        return run_prepare(context)
+        return run_prepare(context, spent=arguments.spent)
     if arguments.job == "group":
         from cascade_operator.worker.group import run_group  # noqa: PLC0415
 
@@ -83,6 +85,7 @@ def _run(arguments: argparse.Namespace, context: JobContext) -> TerminationMessa
             arguments.group,
             seconds_left=arguments.seconds_left,
             parents=arguments.lattice_parents,
+            spent=arguments.spent,
         )
     from cascade_operator.worker.archive import run_archive  # noqa: PLC0415
 
@@ -102,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     archive.add_argument("--kind", choices=("progressive", "final"), required=True)
     archive.add_argument("--groups", type=_keys, default=[], help="groups that succeeded")
     group.add_argument("--lattice-parents", type=_keys, default=[], help="subsets that succeeded")
+    for one in (prepare, group):
+        one.add_argument(
+            "--spent",
+            type=_spent,
+            metavar="CALLS,TOKENS,MICROS",
+            help="what the run has spent, for a Redis that forgot it",
+        )
     for one in (prepare, group, archive):
         one.add_argument("--attempt", type=int, default=1, help="number of the attempt")
         one.add_argument("--seconds-left", type=float, default=86400.0, help="until the deadline")
@@ -110,6 +120,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _keys(text: str) -> list[str]:
     return [key for key in text.split(",") if key]
+
+
+def _spent(text: str) -> SpentStatus:
+    calls, tokens, micros = (int(part) for part in text.split(","))
+    return SpentStatus(calls=calls, tokens=tokens, cost_micros=micros)
 
 
 def _failure(

@@ -8,6 +8,7 @@ from cascade_operator.agents.cascade import Cascade
 from cascade_operator.api.cascade import NodeSpec
 from cascade_operator.api.records import PrepareResult, SplitCounts
 from cascade_operator.api.search_spec import OptimizerSpec
+from cascade_operator.api.status import SpentStatus
 from cascade_operator.archive.model import RunArchive
 from cascade_operator.monitoring.progress import ProgressPublisher
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
@@ -34,14 +35,18 @@ from cascade_operator.worker.warm_start import warm_start
 STEPS = 6
 
 
-def run_prepare(context: JobContext) -> PrepareResult:
+def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> PrepareResult:
     """Prepares a run; what an earlier attempt finished is not done again.
+
+    Args:
+        context: The Job's context.
+        spent: What the run has spent of its budget, as status knows it.
 
     Raises:
         CascadeError: As the packages below raise it.
     """
     data = RunData(context.redis, context.keys)
-    calls = open_calls(context)
+    calls = open_calls(context, spent)
     warnings = [note for note in (eviction_note(context.redis),) if note]
     for note in warnings:
         log_stage(15, note)
@@ -50,6 +55,7 @@ def run_prepare(context: JobContext) -> PrepareResult:
         context.keys.progress("prepare"),
         "prepare",
         calls=calls.figures,
+        spent=calls.spent,
         memory=context.memory_figures,
     )
     with context.memory, calls, publisher:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from cascade_operator.api.errors import (
     Terminated,
 )
 from cascade_operator.api.records import MAX_MESSAGE_BYTES, Failure, PrepareResult, decode_message
+from cascade_operator.api.status import StopReason
+from cascade_operator.training.calls.budget import BudgetExceeded
 from cascade_operator.worker.main import run_job
 from cascade_operator.worker.stop import StopSignal
 from fakes.worker_jobs import job_environment
@@ -57,6 +60,7 @@ def test_a_job_that_ends_well_leaves_its_result(env):
         (RunDataGone, 66, "RunDataGone"),
         (ServiceUnavailable, 69, "ServiceUnavailable"),
         (CascadeError, 70, "Error"),
+        (partial(BudgetExceeded, StopReason.CALL_BUDGET), 70, "BudgetExceeded"),
         (ArchiveWriteError, 73, "ArchiveWriteFailed"),
         (MemoryGateReached, 75, "MemoryGate"),
         (Terminated, 143, "Terminated"),
@@ -64,7 +68,9 @@ def test_a_job_that_ends_well_leaves_its_result(env):
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_each_failure_has_its_code_and_says_what_to_do(env, caplog, kind, code, reason):
-    job = _raises(kind("it is so", mend="do that"))
+    error = kind("it is so")
+    error.mend = "do that"
+    job = _raises(error)
     with caplog.at_level(logging.ERROR):
         assert run_job(job, env, StopSignal()) == code
     message = _message(env)

@@ -70,7 +70,7 @@ def _prepare_request(situation: Situation, run: RunStatus) -> JobRequest:
         name=stage.job_name,
         stage=STAGE_PREPARE,
         attempt=stage.attempt,
-        arguments=("--attempt", str(stage.attempt), "--seconds-left", str(left)),
+        arguments=("--attempt", str(stage.attempt), "--seconds-left", str(left), *_spent(run)),
         memory_limit=memory_of(stage, STAGE_PREPARE, situation),
         active_deadline_seconds=active_deadline_seconds(left),
     )
@@ -80,6 +80,7 @@ def _group_request(situation: Situation, run: RunStatus, group: GroupStatus) -> 
     left = run_seconds_left(run, situation)
     arguments = ["--group", group.name, "--attempt", str(group.attempt)]
     arguments += ["--seconds-left", str(left)]
+    arguments += _spent(run)
     if group.lattice_parents:
         arguments += ["--lattice-parents", ",".join(group.lattice_parents)]
     return JobRequest(
@@ -111,6 +112,14 @@ def _archive_request(situation: Situation, run: RunStatus, groups: list[GroupSta
         active_deadline_seconds=active_deadline_seconds(run_seconds_left(run, situation)),
         archive_kind=kind,
     )
+
+
+def _spent(run: RunStatus) -> tuple[str, ...]:
+    """The mark that a Job's budget counters start from at least; nothing before a first one."""
+    spent = run.spent
+    if spent is None:
+        return ()
+    return ("--spent", f"{spent.calls},{spent.tokens},{spent.cost_micros}")
 
 
 def owner_of(situation: Situation) -> Owner:

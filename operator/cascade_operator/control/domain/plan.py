@@ -30,7 +30,7 @@ from cascade_operator.control.domain.draft import Draft, Situation
 from cascade_operator.control.domain.leftovers import next_expiry
 from cascade_operator.control.domain.model import Observed, Plan
 from cascade_operator.control.domain.outcomes import read_outcomes
-from cascade_operator.control.domain.progress import progress_of
+from cascade_operator.control.domain.progress import progress_of, spent_of
 from cascade_operator.control.domain.run_start import selection_problem, start_run, trigger
 from cascade_operator.control.domain.scheduling import look_at_schedule
 from cascade_operator.control.domain.starts import archive_clock, start_attempts
@@ -72,6 +72,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         draft = read_outcomes(draft, situation)
         draft = draft.put(best=best_of(draft.groups, draft.status.best))
         draft = draft.put(progress=progress_of(draft, situation))
+        draft = draft.put_run(spent=spent_of(draft, situation))
         draft = finish_run(draft, situation)
         if draft.run.completion_time is None:
             draft = start_attempts(draft, situation)

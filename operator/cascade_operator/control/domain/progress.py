@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from cascade_operator.api.records import PrepareResult, Progress
-from cascade_operator.api.status import GroupPhase, GroupStatus, ProgressStatus
+from cascade_operator.api.status import GroupPhase, GroupStatus, ProgressStatus, SpentStatus
 from cascade_operator.control.domain.draft import Draft, Situation, is_terminal
 from cascade_operator.control.domain.suspension import run_seconds_left
 
@@ -38,6 +38,18 @@ def progress_of(draft: Draft, situation: Situation) -> ProgressStatus:
         tokens=max(before.tokens, tokens),
         cache_hits=max(before.cache_hits, sum(c.cache_hits for c in calls)),
     )
+
+
+def spent_of(draft: Draft, situation: Situation) -> SpentStatus | None:
+    """The highest figures of the run's budget counters that were ever seen; None before any.
+
+    The counters lie in Redis. This mark is what they start from when Redis is lost.
+    """
+    spent = draft.run.spent
+    for record in situation.observed.progress.values():
+        if record.spent is not None:
+            spent = record.spent if spent is None else record.spent.at_least(spent)
+    return spent
 
 
 def _percent(draft: Draft, situation: Situation) -> int:

@@ -14,7 +14,7 @@ from cascade_operator.api.errors import SpecError
 from cascade_operator.api.keys import cache_key
 from cascade_operator.api.models_spec import ModelSpec, ModelsSpec, StructuredOutput
 from cascade_operator.api.quantity import parse_duration
-from cascade_operator.training.calls.budget import BudgetCounters, Price
+from cascade_operator.training.calls.budget import BudgetCounters, BudgetExceeded, Price
 from cascade_operator.training.calls.call_cache import SingleFlightCache
 from cascade_operator.training.calls.dialects import ChatCall, make_dialect
 from cascade_operator.training.calls.endpoint import resolve_endpoint
@@ -185,6 +185,8 @@ def probe_structured_output(spec: ModelSpec, services: CallServices) -> bool:
     )
     try:
         answer = engine.answer(call)
+    except BudgetExceeded:
+        return False  # nothing can be asked any more, in whatever form
     except SpecError:
         # The server refuses the schema, or everything: without one it will say which.
         engine.answer(_without_schema(call))
