@@ -85,10 +85,10 @@ def validate(
         salt=str(spec.optimizer.seed),
     )
     _print_counts(file, trace_set, Counter(split.value for split in splits.values()), output)
-    rows = len(trace_set.records) + trace_set.duplicates + len(trace_set.rejected)
-    if 100 * len(trace_set.rejected) > traces.max_invalid_percent * rows:
+    rows = len(trace_set.records) + trace_set.duplicates + trace_set.bad
+    if 100 * trace_set.bad > traces.max_invalid_percent * rows:
         raise DataError(
-            f"{file}: {len(trace_set.rejected)} of {rows} rows are bad, more than "
+            f"{file}: {trace_set.bad} of {rows} rows are bad, more than "
             f"{traces.max_invalid_percent:g} %",
             mend="mend the rows above, or raise spec.traces.maxInvalidPercent",
         )
@@ -143,11 +143,7 @@ def _spec(session: Path | None, file: Path) -> TrainingSessionSpec:
 def _read_all(file: Path, nodes: dict[str, NodeFields], most: int | None) -> TraceSet:
     from cascade_operator.traces.reader import read_traces
 
-    try:
-        return read_traces(file, nodes=nodes, max_records=most, max_invalid_percent=100)
-    except DataError:
-        # Where no row is usable, the strict reading says why.
-        return read_traces(file, nodes=nodes, max_records=most, max_invalid_percent=0)
+    return read_traces(file, nodes=nodes, max_records=most, max_invalid_percent=100)
 
 
 def _print_counts(file: Path, trace_set: TraceSet, splits: Counter[str], output: Output) -> None:
@@ -166,13 +162,13 @@ def _print_counts(file: Path, trace_set: TraceSet, splits: Counter[str], output:
         )
         return
     say(
-        f"{file}: {len(trace_set.records)} records, {len(trace_set.rejected)} rejected, "
+        f"{file}: {len(trace_set.records)} records, {trace_set.bad} rejected, "
         f"{trace_set.duplicates} duplicates"
     )
     say("  split: " + ", ".join(f"{name} {splits[name]}" for name in sorted(splits)))
     for bad in trace_set.rejected[:SHOWN_REJECTIONS]:
         say(f"  row {bad.row} {bad.record_id}: {bad.reason}")
-    more = len(trace_set.rejected) - SHOWN_REJECTIONS
+    more = trace_set.bad - SHOWN_REJECTIONS
     if more > 0:
         say(f"  and {more} more rejected; --output json lists all")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,16 +75,20 @@ def read_traces(
 
     Raises:
         DataError: The file cannot be read, holds no usable record, or too many bad ones.
+        MemoryGateReached: Memory ended while parquet was read.
     """
     intake = _Intake(nodes)
-    for raw in open_rows(path):
-        intake.take(raw)
-        if max_records is not None and len(intake.records) >= max_records:
-            break
+    with closing(open_rows(path)) as rows:
+        for raw in rows:
+            intake.take(raw)
+            if max_records is not None and len(intake.records) >= max_records:
+                break
     _check_share(path, intake, max_invalid_percent)
     if not intake.records:
         raise DataError(f"{path} holds no record", mend="Give at least three validated traces.")
-    return TraceSet(tuple(intake.records), tuple(intake.rejected), intake.duplicates)
+    return TraceSet(
+        tuple(intake.records), tuple(intake.rejected), intake.duplicates, bad=intake.bad
+    )
 
 
 def read_one(
@@ -99,24 +104,28 @@ def read_one(
     Raises:
         DataError: The file cannot be read, has no such record, or the record is bad.
     """
-    for raw in open_rows(path):
-        if raw.values.get("record_id") != record_id:
-            continue
-        try:
-            return parse_row(raw.values, nodes or {})
-        except BadRowError as error:
-            raise DataError(
-                f"{path}, row {raw.row}, record {_shown_id(record_id)}: {error}",
-                mend="Mend this row.",
-            ) from None
-    raise DataError(
-        f"{path} has no record named {_shown_id(record_id)}",
-        mend="`cascade traces validate` shows what the file holds.",
-    )
+    with closing(open_rows(path)) as rows:
+        found = next((raw for raw in rows if raw.values.get("record_id") == record_id), None)
+    if found is None:
+        raise DataError(
+            f"{path} has no record named {_shown_id(record_id)}",
+            mend="`cascade traces validate` shows what the file holds.",
+        )
+    try:
+        if found.problem:
+            raise BadRowError(found.problem)
+        return parse_row(found.values, nodes or {})
+    except BadRowError as error:
+        raise DataError(
+            f"{path}, row {found.row}, record {_shown_id(record_id)}: {error}",
+            mend="Mend this row.",
+        ) from None
 
 
 def _check_share(path: Path, intake: _Intake, max_invalid_percent: float) -> None:
-    if not intake.bad or 100.0 * intake.bad <= max_invalid_percent * intake.rows:
+    # A file without one usable row must say why, whatever share is allowed.
+    allowed = bool(intake.records) and 100.0 * intake.bad <= max_invalid_percent * intake.rows
+    if not intake.bad or allowed:
         return
     named = "\n".join(
         f"  row {bad.row} {bad.record_id}: {bad.reason}" for bad in intake.rejected[:_NAMED_ROWS]

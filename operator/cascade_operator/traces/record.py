@@ -95,13 +95,15 @@ class TraceSet:
 
     Attributes:
         records: The good rows, in the file's order.
-        rejected: The rows put aside.
+        rejected: The rows put aside, the first 10,000.
         duplicates: How many rows repeated another's content and were dropped.
+        bad: How many rows were put aside; more than are listed where there are very many.
     """
 
     records: tuple[TraceRecord, ...]
     rejected: tuple[Rejected, ...]
     duplicates: int
+    bad: int = 0
 
 
 def hash_content(

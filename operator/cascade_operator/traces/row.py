@@ -13,10 +13,17 @@ from cascade_operator.traces.validated import leaves
 MAX_TEXT_BYTES: Final = 1 << 20
 """The longest JSON text of one node, or of the validated fields."""
 
+MAX_LINE_BYTES: Final = 8 * MAX_TEXT_BYTES
+"""The longest line of JSONL: two chains of JSON, the validated fields and the vectors."""
+
+MAX_ROW_BYTES: Final = 16 * MAX_TEXT_BYTES
+"""The longest row of parquet, where each node's text is a cell of its own."""
+
 _MAX_NAME: Final = 256
 _MAX_NODES: Final = 64
 _MAX_VECTOR: Final = 8192
 _MAX_DEPTH: Final = 64
+_MAX_DIGITS: Final = 300
 
 
 class BadRowError(ValueError):
@@ -30,7 +37,7 @@ def parse_json(text: str) -> Any:
         ValueError: The text is not such JSON.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_whole)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     _check_value(value, 0)
@@ -72,6 +79,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits, over {_MAX_DIGITS}")
+    return int(digits)
+
+
 def _check_value(value: Any, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
@@ -87,6 +100,8 @@ def _check_value(value: Any, depth: int) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _check_value(item, depth + 1)
+    elif value is not None and not isinstance(value, int):
+        raise ValueError(f"a {type(value).__name__} is no JSON value")
 
 
 def _check_text(text: str) -> None:
@@ -180,7 +195,7 @@ def _metrics(value: Any) -> dict[str, dict[str, float]]:
         node: {
             name: float(figure)
             for name, figure in _pairs(figures, f"{column}[{node}]")
-            if isinstance(figure, int | float) and math.isfinite(figure)
+            if _is_number(figure)
         }
         for node, figures in _pairs(value, column)
     }
@@ -195,6 +210,13 @@ def _vector(value: Any, where: str) -> tuple[float, ...]:
         raise BadRowError(f"{where} is not a list of 1 to {_MAX_VECTOR} numbers")
     if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in value):
         raise BadRowError(f"{where} holds something else than numbers")
-    if not all(math.isfinite(x) for x in value):
-        raise BadRowError(f"{where} holds NaN or infinity")
+    if not all(map(_is_number, value)):
+        raise BadRowError(f"{where} holds NaN, infinity or a number beyond a double")
     return tuple(float(x) for x in value)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False

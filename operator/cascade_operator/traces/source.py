@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cascade_operator.api.errors import DataError
-from cascade_operator.traces.row import MAX_TEXT_BYTES, parse_json
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from cascade_operator.traces.parquet_rows import parquet_rows
+from cascade_operator.traces.row import MAX_LINE_BYTES, parse_json
 
 _MAGIC: Final = b"PAR1"
-_BATCH_ROWS: Final = 128
-# Two chains of JSON, the validated fields and the vectors of one record.
-_MAX_LINE_BYTES: Final = 8 * MAX_TEXT_BYTES
-
-REQUIRED_COLUMNS: Final = ("record_id", "agent_chain_inputs", "agent_chain_outputs")
-VALIDATED_COLUMN: Final = "validated_json"
-_TEXT_COLUMNS: Final = ("record_id", "validated_json", "group_key")
-_CHAIN_COLUMNS: Final = ("agent_chain_inputs", "agent_chain_outputs")
-_OPTIONAL_COLUMNS: Final = (
-    "agent_chain_metrics",
-    "group_key",
-    "input_embeddings",
-    "output_embeddings",
-)
 _REWRITE: Final = "Write the file again; `cascade traces import` makes one to compare with."
+# What people take for a trace file, by its first bytes.
+_OTHER_FORMATS: Final = (
+    (b"\x1f\x8b", "gzip", "Unpack it first (gunzip)."),
+    (b"\x28\xb5\x2f\xfd", "zstd", "Unpack it first (zstd -d)."),
+    (b"PK\x03\x04", "zip", "Unpack it first (unzip)."),
+    (b"BZh", "bzip2", "Unpack it first (bunzip2)."),
+    (b"\xfd7zXZ", "xz", "Unpack it first (unxz)."),
+    (b"PARE", "encrypted parquet", "Write it without encryption."),
+    (b"ARROW1", "Arrow IPC", "Write it as parquet, for example with pyarrow.parquet."),
+    (b"ORC", "ORC", "Write it as parquet or JSON lines."),
+    (b"SQLite format 3", "SQLite", "Write it as parquet or JSON lines."),
+    (b"\x89PNG", "PNG", _REWRITE),
+    (b"%PDF", "PDF", _REWRITE),
+)
+_HEAD_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +45,48 @@ class RawRow:
     problem: str = ""
 
 
-def open_rows(path: Path) -> Iterator[RawRow]:
+def open_rows(path: Path) -> Generator[RawRow]:
     """Yields the rows of a trace file, parquet or JSONL (told apart by the first bytes).
 
     Raises:
         DataError: The file is missing, empty, cut off, of another format, or lacks a column.
+        MemoryGateReached: Memory ended while parquet was read.
     """
     head = _first_bytes(path)
-    if head == _MAGIC:
-        return _parquet_rows(path)
+    if head.startswith(_MAGIC):
+        return _numbered(parquet_rows(path))
+    for start, name, mend in _OTHER_FORMATS:
+        if head.startswith(start):
+            raise DataError(f"{path} is {name}, neither parquet nor JSON lines", mend=mend)
     if path.suffix.lower() in {".parquet", ".pq"}:
         raise DataError(f"{path} is not a parquet file: it lacks the format's mark", mend=_REWRITE)
     return _jsonl_rows(path)
 
 
+def _numbered(rows: Iterator[tuple[dict[str, Any], str]]) -> Generator[RawRow]:
+    for row, (values, problem) in enumerate(rows, start=1):
+        yield RawRow(row, values, problem)
+
+
 def _first_bytes(path: Path) -> bytes:
     try:
+        # A FIFO would block for ever, a device have no end.
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no regular file"
+            raise DataError(
+                f"{path} is {kind}", mend="Name a trace file itself, parquet or JSON lines."
+            )
         with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+            head = file.read(_HEAD_BYTES)
     except FileNotFoundError:
         raise DataError(
             f"{path} does not exist",
             mend="Check spec.traces: the claim, and the path of the file on it.",
         ) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"{path} cannot be read: {error.strerror}",
+            f"{path} cannot be read: {reason}",
             mend="Name a trace file (parquet or JSONL) that this user may read.",
         ) from None
     if not head:
@@ -79,22 +94,21 @@ def _first_bytes(path: Path) -> bytes:
     return head
 
 
-def _jsonl_rows(path: Path) -> Iterator[RawRow]:
+def _jsonl_rows(path: Path) -> Generator[RawRow]:
+    objects = 0
     with path.open("rb") as file:
         for row, line in enumerate(_lines(file), start=1):
             if not line.strip():
                 continue
-            if len(line) > _MAX_LINE_BYTES:
-                yield RawRow(row, problem=f"longer than {_MAX_LINE_BYTES} bytes")
+            if len(line) > MAX_LINE_BYTES:
+                yield RawRow(row, problem=f"longer than {MAX_LINE_BYTES} bytes")
                 continue
             try:
                 values = parse_json(line.decode("utf-8-sig"))
             except ValueError as error:
-                if row == 1 and b"\0" in line:
-                    raise DataError(
-                        f"{path} is neither parquet nor JSON lines", mend=_REWRITE
-                    ) from None
-                if not line.endswith(b"\n"):
+                if not objects:
+                    _refuse_other_text(path, line)
+                if objects and not line.endswith(b"\n"):
                     raise DataError(
                         f"{path} is cut off: line {row}, its last, ends inside a record",
                         mend=_REWRITE,
@@ -102,107 +116,50 @@ def _jsonl_rows(path: Path) -> Iterator[RawRow]:
                 yield RawRow(row, problem=f"not JSON: {error}")
                 continue
             if isinstance(values, dict):
+                objects += 1
                 yield RawRow(row, values)
-            else:
-                yield RawRow(row, problem="not a JSON object")
+                continue
+            if not objects:
+                _refuse_other_text(path, line)
+            yield RawRow(row, problem="not a JSON object")
+
+
+def _refuse_other_text(path: Path, line: bytes) -> None:
+    """Refuses a file that begins as no JSON lines do, rather than naming all of its lines bad.
+
+    Raises:
+        DataError: It does. A first line that is merely a broken record is let through.
+    """
+    start = line.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"["):
+        raise DataError(
+            f"{path} is a JSON array, not JSON lines",
+            mend="Write one record a line: jq -c '.[]' FILE > traces.jsonl",
+        )
+    if start.rstrip() == b"{":
+        raise DataError(
+            f"{path} holds a record over several lines",
+            mend="Write one record a line: jq -c . FILE > traces.jsonl",
+        )
+    if not start.startswith(b"{") or not _is_utf8(line):
+        raise DataError(
+            f"{path} is neither parquet nor JSON lines: it begins with {ascii(line[:20])[1:]}",
+            mend=_REWRITE,
+        )
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _lines(file: Any) -> Iterator[bytes]:
     """Lines in bounded memory: of a line over the bound only a beginning is handed out."""
-    while line := file.readline(_MAX_LINE_BYTES + 1):
+    while line := file.readline(MAX_LINE_BYTES + 1):
         rest = line
-        while len(rest) > _MAX_LINE_BYTES and not rest.endswith(b"\n"):
-            rest = file.readline(_MAX_LINE_BYTES + 1)
+        while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(MAX_LINE_BYTES + 1)
         yield line
-
-
-def _parquet_rows(path: Path) -> Iterator[RawRow]:
-    # Here, not above: a group's worker reads the store and must not load pyarrow (66 MB).
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    try:
-        with pq.ParquetFile(path) as file:
-            columns = _check_columns(path, file.schema_arrow, pa)
-            row = 0
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-                for values in _batch_values(batch):
-                    row += 1
-                    if isinstance(values, str):
-                        yield RawRow(row, problem=values)
-                    else:
-                        yield RawRow(row, values)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} {_damage(path, error)}", mend=_REWRITE) from None
-
-
-def _damage(path: Path, error: Exception) -> str:
-    with path.open("rb") as file:
-        file.seek(-min(len(_MAGIC), path.stat().st_size), 2)
-        tail = file.read()
-    if tail != _MAGIC:
-        return "is cut off: it starts as parquet but lacks its end"
-    return f"is damaged: {str(error).splitlines()[0][:200]}"
-
-
-def _batch_values(batch: Any) -> Iterator[dict[str, Any] | str]:
-    try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
-        # One bad cell must cost one row, so the rows are read singly.
-        for place in range(batch.num_rows):
-            try:
-                yield batch.slice(place, 1).to_pylist()[0]
-            except UnicodeDecodeError:
-                yield "not UTF-8"
-
-
-def _check_columns(path: Path, schema: Any, pa: ModuleType) -> list[str]:
-    names = (*REQUIRED_COLUMNS, VALIDATED_COLUMN)
-    if missing := [name for name in names if name not in schema.names]:
-        raise DataError(
-            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            mend=f"Trace files need the columns {', '.join(names)}.",
-        )
-    present = [*names, *(name for name in _OPTIONAL_COLUMNS if name in schema.names)]
-    for name in present:
-        found = schema.field(name).type
-        if name in _TEXT_COLUMNS:
-            good, wanted = _is_text(found, pa), "string"
-        elif name in _CHAIN_COLUMNS:
-            good, wanted = _is_chain(found, pa), "map<string, string>"
-        else:
-            good, wanted = _is_keyed(found, pa), "map"
-        if not good and not pa.types.is_null(found):
-            raise DataError(
-                f"{path}: column {name} has type {found}, not {wanted}",
-                mend=f"Write {name} as {wanted}.",
-            )
-    return present
-
-
-def _is_text(found: Any, pa: ModuleType) -> bool:
-    if pa.types.is_dictionary(found):
-        found = found.value_type
-    return bool(
-        pa.types.is_string(found)
-        or pa.types.is_large_string(found)
-        or pa.types.is_string_view(found)
-    )
-
-
-def _is_keyed(found: Any, pa: ModuleType) -> bool:
-    return bool(pa.types.is_map(found) or pa.types.is_struct(found))
-
-
-def _is_chain(found: Any, pa: ModuleType) -> bool:
-    """A map from node to text; also a struct of nodes, which pyarrow makes of plain dicts."""
-    if pa.types.is_map(found):
-        kinds = [found.item_type]
-    elif pa.types.is_struct(found):
-        kinds = [found.field(place).type for place in range(found.num_fields)]
-    else:
-        return False
-    return all(
-        _is_text(kind, pa) or pa.types.is_struct(kind) or pa.types.is_null(kind) for kind in kinds
-    )

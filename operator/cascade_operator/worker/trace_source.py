@@ -34,8 +34,7 @@ def load_traces(context: JobContext) -> TraceSet:
         )
     log_stage(
         18,
-        f"{len(found.records)} records, {len(found.rejected)} put aside, "
-        f"{found.duplicates} duplicates",
+        f"{len(found.records)} records, {found.bad} put aside, {found.duplicates} duplicates",
     )
     for rejected in found.rejected[:10]:
         log_stage(18, f"row {rejected.row} {rejected.record_id}: {rejected.reason}")

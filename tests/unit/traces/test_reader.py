@@ -1,14 +1,18 @@
+import gzip
 import json
+import os
 import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from cascade_operator.api.errors import DataError
-from cascade_operator.traces import source
+from cascade_operator.traces import reader, source
 from cascade_operator.traces.reader import read_one, read_traces
 from cascade_operator.traces.row import MAX_TEXT_BYTES
+from cascade_operator.traces.split import split_records
 from fakes.traces import NODES, record, row, write_jsonl
 
 TEXT_MAP = pa.map_(pa.string(), pa.string())
@@ -131,6 +135,9 @@ BAD_ROWS = [
     (row(0, validated_json={"a": {"anyOf": []}}), "anyOf must be a list"),
     (row(0, input_embeddings={"plan": [1.0, "x"]}), "something else than numbers"),
     (row(0, input_embeddings={"plan": []}), "1 to"),
+    (row(0, input_embeddings={"plan": [10**400]}), "a number has 401 digits"),
+    (row(0, **inputs('{"request": ' + "9" * 5000 + "}")), "a number has 5000 digits, over 300"),
+    (row(0, validated_json='{"call": "\\ud83d"}'), "surrogate"),
     ('{"record_id": "r", "input_embeddings": {"plan": [NaN]}}', "NaN"),
 ]  # fmt: skip
 
@@ -188,6 +195,118 @@ def test_reading_stops_at_the_wanted_number(tmp_path):
     assert [r.record_id for r in found.records] == ["r0", "r1"]
 
 
+def test_just_within_the_share_passes_and_just_above_it_does_not(tmp_path):
+    # 5 of 100 is exactly 5 %; 6 of 100 is above it.
+    good = [row(n) for n in range(95)]
+    bad = [row(1000 + n, validated_json=None) for n in range(6)]
+    found = read(write_jsonl(tmp_path / "5.jsonl", [*bad[:5], *good]))
+    assert (len(found.records), found.bad) == (95, 5)
+    with pytest.raises(DataError, match="6 of 100 rows are bad, over the 5 %") as caught:
+        read(write_jsonl(tmp_path / "6.jsonl", [*bad, *good[:94]]))
+    assert caught.value.exit_code == 65
+
+
+def test_a_file_without_a_usable_row_says_why_whatever_is_allowed(tmp_path):
+    path = write_jsonl(tmp_path / "t.jsonl", [row(0, validated_json=None)])
+    with pytest.raises(DataError, match="validated_json is missing"):
+        read(path, percent=100)
+
+
+def test_more_bad_rows_than_are_listed_are_all_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "_KEPT_REJECTIONS", 3)
+    rows = [row(n, validated_json=None) for n in range(8)] + [row(9)]
+    found = read(write_jsonl(tmp_path / "t.jsonl", rows), percent=90)
+    assert (len(found.rejected), found.bad) == (3, 8)
+
+
+def test_ten_thousand_identical_records_are_one(tmp_path):
+    found = read(write_jsonl(tmp_path / "t.jsonl", [row(0)] * 10_000))
+    assert (len(found.records), found.duplicates, found.bad) == (1, 9_999, 0)
+    with pytest.raises(DataError, match="at least one each") as caught:
+        split_records(found.records, validation_fraction=0.4, held_out_fraction=0.2, salt="1")
+    assert "3 records that differ in content" in caught.value.mend
+    assert caught.value.exit_code == 65
+
+
+def test_a_text_of_a_megabyte_is_read_and_one_byte_more_is_not(tmp_path):
+    frame = len(json.dumps({"call": ""}))
+    fits, over = (
+        row(n, validated_json=json.dumps({"call": "x" * (MAX_TEXT_BYTES - frame + n)}))
+        for n in (0, 1)
+    )
+    found = read(write_jsonl(tmp_path / "t.jsonl", [fits, over]), percent=50)
+    assert [r.record_id for r in found.records] == ["r0"]
+    assert found.rejected[0].reason == f"validated_json is longer than {MAX_TEXT_BYTES} bytes"
+
+
+def test_vectors_of_length_zero_or_of_unequal_length_disturb_nothing(tmp_path):
+    # Vectors that came with the traces are carried along; the run embeds anew.
+    rows = [
+        row(0, input_embeddings={"plan": [0.0] * 8}, output_embeddings={"act": [0.5]}),
+        row(1, input_embeddings={"plan": [0.5] * 64}),
+    ]
+    found = read(write_jsonl(tmp_path / "t.jsonl", rows))
+    assert found.records[0].input_embeddings == {"plan": (0.0,) * 8}
+    assert [len(r.input_embeddings["plan"]) for r in found.records] == [8, 64]
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256))
+ARRAY = json.dumps([row(n) for n in range(3)])
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "mend"),
+    [
+        pytest.param(PNG, "is PNG, neither parquet nor JSON", "Write the file again", id="png"),
+        pytest.param(gzip.compress(ARRAY.encode()), "is gzip", "gunzip", id="gzip"),
+        pytest.param(b"PK\x03\x04" + bytes(99), "is zip", "unzip", id="zip"),
+        pytest.param(bytes([200, 7, 99]) * 50, "it begins with ", "Write the", id="random-bytes"),
+        pytest.param(ARRAY.encode(), "is a JSON array", "jq -c '.[]'", id="json-array"),
+        pytest.param(
+            json.dumps([row(0)], indent=1).encode(), "is a JSON array", "jq -c '.[]'", id="indented"
+        ),
+        pytest.param(
+            json.dumps(row(0), indent=1).encode(), "over several lines", "jq -c .", id="pretty"
+        ),
+        pytest.param(b"record_id,inputs\nr1,x\n", "begins with 'record_id", "again", id="csv"),
+        pytest.param(json.dumps(row(0)).encode("utf-16"), "begins with", "again", id="utf-16"),
+    ],
+)  # fmt: skip
+def test_another_format_is_named_once_not_row_by_row(tmp_path, data, said, mend):
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert said in str(caught.value)
+    assert mend in caught.value.mend
+    assert "row 1" not in str(caught.value)
+
+
+def test_a_broken_first_record_is_a_bad_row_like_any_other(tmp_path):
+    rows = ['{"record_id": "r', *(row(n) for n in range(20))]
+    found = read(write_jsonl(tmp_path / "t.jsonl", rows))
+    assert (len(found.records), found.rejected[0].row) == (20, 1)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(row(0)) + "\n", "utf-8-sig")
+    assert len(read(path).records) == 1
+
+
+@pytest.mark.timeout(20)
+def test_what_has_no_end_or_blocks_is_not_opened(tmp_path):
+    fifo = tmp_path / "t.parquet"
+    os.mkfifo(fifo)
+    for path in (fifo, Path("/dev/zero")):
+        with pytest.raises(DataError, match="is no regular file"):
+            read(path)
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match="does not exist"):
+        read(link)
+
+
 def _cut_parquet(path):
     write_parquet(path, parquet_table([row(n) for n in range(50)]))
     path.write_bytes(path.read_bytes()[:-40])
@@ -211,7 +330,7 @@ def _wrong_type(path):
 
 UNREADABLE = [
     ("none.parquet", lambda path: None, "does not exist"),
-    ("folder", lambda path: path.mkdir(), "cannot be read"),
+    ("folder", lambda path: path.mkdir(), "is a folder"),
     ("t.parquet", lambda path: path.write_bytes(b""), "is empty"),
     ("t.parquet", lambda path: path.write_bytes(b"hello, there"), "is not a parquet file"),
     ("t.dat", lambda path: path.write_bytes(b"\x00\x01\x02\xff" * 9), "neither parquet nor JSON"),
@@ -219,7 +338,7 @@ UNREADABLE = [
     ("t.parquet", lambda path: path.write_bytes(b"PAR1"), "is damaged|is cut off"),
     ("t.parquet", _damaged_parquet, "is damaged"),
     ("t.parquet", _lacking_column, "lacks the column validated_json"),
-    ("t.parquet", _wrong_type, "agent_chain_inputs has type int64, not map<string, string>"),
+    ("t.parquet", _wrong_type, "agent_chain_inputs of type int64, not map<string, string>"),
     ("t.jsonl", lambda path: path.write_text(json.dumps(row(0)) + '\n{"reco'), "line 2, its last"),
     ("t.jsonl", lambda path: path.write_text("\n\n"), "holds no record"),
 ]
@@ -239,7 +358,7 @@ def test_an_unreadable_file_is_named_with_its_mend(tmp_path, name, make, reason)
 
 
 def test_an_endless_line_costs_one_row_and_little_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "_MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(source, "MAX_LINE_BYTES", 1000)
     path = write_jsonl(tmp_path / "t.jsonl", [row(0), "x" * 5000, row(1)])
     found = read(path, percent=50)
     assert [r.record_id for r in found.records] == ["r0", "r1"]
