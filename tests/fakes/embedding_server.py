@@ -27,7 +27,8 @@ class EmbeddingServer:
     longest: int = 1_000_000  # characters; longer ones are refused with 400
     models: tuple[str, ...] = ("nomic-embed-text:v1.5", "all-minilm")
     fail_status: list[int] = field(default_factory=list)  # statuses of the next requests
-    spoil: str = ""  # nan | zero | few | text | notjson
+    spoil: str = ""  # nan | zero | few | text | huge | notjson
+    widths: list[int] = field(default_factory=list)  # widths of the next answers
     shuffle: bool = False
     batches: list[list[str]] = field(default_factory=list)
     headers: list[dict] = field(default_factory=list)
@@ -73,13 +74,16 @@ class EmbeddingServer:
             return 404, {"error": f"model '{body['model']}' not found"}
         if any(len(text) > self.longest for text in texts):
             return 400, {"error": "the input length exceeds the context length"}
-        vectors = [vector_of(text, self.width) for text in texts]
+        width = self.widths.pop(0) if self.widths else self.width
+        vectors = [vector_of(text, width) for text in texts]
         if self.spoil == "nan":
             vectors[-1][0] = float("nan")
         elif self.spoil == "zero":
             vectors[-1] = [0.0] * self.width
         elif self.spoil == "few":
             vectors.pop()
+        elif self.spoil == "huge":
+            vectors[-1][0] = 10**400
         elif self.spoil == "text":
             vectors[-1] = "no vector"
         elif self.spoil == "notjson":

@@ -124,6 +124,7 @@ class ServerEmbedder:
         self._client = client
         self._recipe = Recipe.of(model, dimensions)
         self._name = f"{name}/{model}/{self._recipe.label}"
+        self._width = 0
         self.long_texts = 0
 
     @property
@@ -148,6 +149,7 @@ class ServerEmbedder:
             SpecError: The model's vectors are shorter than the spec wants.
         """
         vectors = np.empty((len(texts), self.dimensions), np.float32)
+        texts = [_sendable(text) for text in texts]
         long = [place for place, text in enumerate(texts) if len(text) > _PIECE_CHARS]
         short = [place for place, text in enumerate(texts) if len(text) <= _PIECE_CHARS]
         for start in range(0, len(short), BATCH):
@@ -166,7 +168,7 @@ class ServerEmbedder:
                 return self._in_pieces(texts[0], refusal)[np.newaxis]
             middle = len(texts) // 2
             return np.concatenate([self._batch(texts[:middle]), self._batch(texts[middle:])])
-        return self._recipe.apply(_as_matrix(answer, len(texts)))
+        return self._apply(answer, len(texts))
 
     def _in_pieces(self, text: str, refusal: InputRefusedError | None = None) -> Vectors:
         if len(text) <= _SMALLEST_PIECE:
@@ -191,8 +193,21 @@ class ServerEmbedder:
                 return self._in_pieces(piece, refusal)
             halves = [self._piece(half) for half in _cut(piece, refused=True)]
             return np.asarray(np.mean(halves, axis=0), np.float32)
-        vector: Vectors = self._recipe.apply(_as_matrix(answer, 1))[0]
+        vector: Vectors = self._apply(answer, 1)[0]
         return vector
+
+    def _apply(self, answer: Any, rows: int) -> Vectors:
+        """Checks an answer and shortens it. Vectors of two models must not be mixed."""
+        matrix = _as_matrix(answer, rows)
+        width = matrix.shape[1]
+        if self._width and width != self._width:
+            raise ServiceUnavailable(
+                f"the embedding server's vectors have {width} values, and had {self._width} before",
+                mend="Serve one model under this name, and start again once it does.",
+            )
+        vectors = self._recipe.apply(matrix)
+        self._width = width
+        return vectors
 
 
 class OllamaEmbedder(ServerEmbedder):
@@ -266,10 +281,15 @@ def embed_distinct(texts: Sequence[str], embedder: TextEmbedder) -> Vectors:
     return vectors[[places[text] for text in texts]]
 
 
+def _sendable(text: str) -> str:
+    """Models write half characters too (lone surrogates), and no request can hold one."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _as_matrix(answer: Any, rows: int) -> NDArray[np.float64]:
     try:
         matrix = np.asarray(answer, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _bad_answer("is not a table of numbers") from None
     if matrix.ndim != 2 or matrix.shape[0] != rows or not matrix.shape[1]:
         raise _bad_answer(f"has the shape {matrix.shape} for {rows} texts")

@@ -116,7 +116,7 @@ class CachedEmbedder:
             return None
         row, crc = found
         vector: Vectors = self._vectors[row]
-        if zlib.crc32(vector.tobytes()) != crc:
+        if zlib.crc32(vector.tobytes()) != crc or not np.isfinite(vector).all():
             # Damaged on the volume: forget it, and the text is embedded anew.
             del self._rows[key]
             return None

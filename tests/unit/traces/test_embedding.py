@@ -121,6 +121,7 @@ def test_a_text_that_no_cut_helps_is_bad_data(server):
         ("zero", "zero vector"),
         ("few", r"shape \(1, 768\) for 2 texts"),
         ("text", "not a table of numbers|is not"),
+        ("huge", "not a table of numbers|is not|infinity"),
         ("notjson", "is not"),
     ],
 )
@@ -136,6 +137,37 @@ def test_a_model_with_fewer_dimensions_is_a_wrong_spec(server):
         with pytest.raises(SpecError, match="768 dimensions, fewer than 1024") as caught:
             embedder.embed(["a"])
         assert "dimensions to 768" in caught.value.mend
+
+
+@pytest.mark.parametrize("width", [384, 1024])
+def test_vectors_that_change_their_length_are_not_mixed(server, width):
+    texts = [f"text {n}" for n in range(70)]
+    for embedder in both(server, dimensions=256):
+        server.widths = [768, width]  # the second batch comes from another model
+        with pytest.raises(ServiceUnavailable, match=f"have {width} values, and had 768 before"):
+            embedder.embed(texts)
+        server.widths = []
+        assert embedder.embed(texts).shape == (70, 256)
+
+
+def test_halves_of_a_long_text_from_two_models_are_not_averaged(server):
+    server.widths = [768, 384]
+    with pytest.raises(ServiceUnavailable, match="have 384 values, and had 768 before"):
+        both(server)[0].embed(["ab " * 2000])
+
+
+def test_a_failed_first_answer_fixes_no_length(server):
+    for embedder in both(server, dimensions=256):
+        server.widths = [64]
+        with pytest.raises(SpecError, match="64 dimensions, fewer than 256"):
+            embedder.embed(["a"])
+        assert embedder.embed(["a"]).shape == (1, 256)
+
+
+@pytest.mark.parametrize("text", ["half \ud83d of a character", "a\0b", "x" * (1 << 20), ""])
+def test_any_text_a_model_may_write_can_be_embedded(server, text):
+    for embedder in both(server):
+        assert np.linalg.norm(embedder.embed([text])) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_an_unknown_model_says_how_to_fetch_it(server):

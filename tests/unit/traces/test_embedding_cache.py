@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,17 @@ def test_a_damaged_vector_is_embedded_anew(tmp_path):
         found = CachedEmbedder(inner, tmp_path).embed(["a", "bb"])
         np.testing.assert_array_equal(found, expected)
         assert inner.asked == expected_calls
+
+
+def test_a_vector_that_is_none_is_embedded_anew_whatever_its_checksum(tmp_path):
+    CachedEmbedder(CountingEmbedder(), tmp_path).embed(["a"])
+    keys, vectors = files(tmp_path)
+    block = np.full(4, np.nan, "<f4").tobytes()
+    vectors.write_bytes(block)
+    keys.write_bytes(keys.read_bytes()[:32] + zlib.crc32(block).to_bytes(4, "little"))
+    inner = CountingEmbedder()
+    assert np.isfinite(CachedEmbedder(inner, tmp_path).embed(["a"])).all()
+    assert inner.asked == [["a"]]
 
 
 def test_two_open_caches_see_each_others_rows(tmp_path):
