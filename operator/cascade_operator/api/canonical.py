@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
+from typing import Any, NoReturn
+
+_MAX_DIGITS = 300
 
 
 def canonical_json(value: Any) -> str:
@@ -29,3 +32,29 @@ def ordered_json(value: Any) -> str:
         TypeError: The value is not JSON.
     """
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def strict_json(text: str | bytes) -> Any:
+    """Reads JSON whose numbers are finite, so that it can be written again.
+
+    Raises:
+        ValueError: It is no JSON, or holds NaN, an infinity or a number beyond a double.
+        RecursionError: It nests too deep.
+    """
+    return json.loads(
+        text, parse_constant=_not_finite, parse_float=_finite_float, parse_int=_bounded_int
+    )
+
+
+def _not_finite(name: str) -> NoReturn:
+    raise ValueError(f"{name[:20]} is no JSON number")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text)
+
+
+def _bounded_int(text: str) -> int:
+    # Whole numbers have no bound of their own, and what computes with them has.
+    return int(text) if len(text) <= _MAX_DIGITS else _not_finite(text)

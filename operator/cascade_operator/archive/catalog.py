@@ -110,12 +110,21 @@ def latest_run(runs: Sequence[ArchivedRun], *, complete: bool = False) -> Archiv
     return max(usable, key=lambda run: run.session_id, default=None)
 
 
-def find_run(runs: Sequence[ArchivedRun], name: str) -> ArchivedRun | None:
-    """Returns the run a user names: by its session id, or by (the path of) one of its files."""
+def find_run(
+    runs: Sequence[ArchivedRun], name: str, *, damaged: bool = False
+) -> ArchivedRun | None:
+    """Returns the run a user names: by its session id, or by (the path of) one of its files.
+
+    Args:
+        runs: In any order.
+        name: The name.
+        damaged: Whether a run counts of which no file could be read.
+    """
     file = name.rpartition("/")[2]
     match = _FILE.fullmatch(file)
     session_id = match["session_id"] if match else file
-    return next((run for run in runs if run.session_id == session_id and run.files), None)
+    found = (run for run in runs if run.session_id == session_id)
+    return next((run for run in found if run.files or damaged), None)
 
 
 def excess_files(

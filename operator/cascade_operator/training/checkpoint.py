@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
+from cascade_operator.api.canonical import strict_json
 from cascade_operator.api.errors import ServiceUnavailable
 from cascade_operator.api.redis_mends import redis_mend
 
@@ -88,7 +89,7 @@ def decode(data: bytes) -> Slot:
         raise ValueError(f"it has version {version!r}, this program reads {VERSION}")
     if not isinstance(serial, int) or not isinstance(body, str) or digest != _digest(serial, body):
         raise ValueError("its digest does not match")
-    state = json.loads(body)
+    state = _state(body)
     if not isinstance(state, dict):
         raise ValueError("its body is no object")
     return Slot(serial, state)
@@ -141,6 +142,13 @@ class RedisCheckpoints:
         except ValueError as error:
             _LOG.warning("checkpoint slot %s is left out: %s", key, error)
             return None
+
+
+def _state(body: str) -> Any:
+    try:
+        return strict_json(body)
+    except RecursionError as error:
+        raise ValueError("its body nests too deep") from error
 
 
 def _digest(serial: int, body: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from cascade_operator.api.groups import NodeGroup, parse_key
 from cascade_operator.api.status import StopReason
 from cascade_operator.training.posterior import Posterior
-from cascade_operator.training.trial import Trial
+from cascade_operator.training.trial import Trial, finite_number, whole_number
 
 VERSION = 1
 
@@ -93,21 +93,21 @@ class GroupOutcome:
                 raise ValueError(f"an outcome of version {data['version']!r}")
             outcome = cls(
                 group=NodeGroup(tuple(parse_key(data["group"])), tuple(data["nodes"])),
-                choice={str(node): int(index) for node, index in data["choice"].items()},
+                choice={str(node): whole_number(index) for node, index in data["choice"].items()},
                 trials=tuple(Trial.from_json(trial) for trial in data["trials"]),
                 baseline=_score(data["baseline"]),
                 score=_score(data["score"]),
                 held_out=_score(data["heldOut"]),
                 baseline_held_out=_score(data["baselineHeldOut"]),
-                held_out_scores=tuple(float(s) for s in data["heldOutScores"]),
-                baseline_held_out_scores=tuple(float(s) for s in data["baselineHeldOutScores"]),
+                held_out_scores=tuple(map(finite_number, data["heldOutScores"])),
+                baseline_held_out_scores=tuple(map(finite_number, data["baselineHeldOutScores"])),
                 previous_best=_score(data["previousBest"]),
                 posterior=Posterior.from_json(data["posterior"]),
                 record_ids=tuple(map(str, data["recordIds"])),
                 held_out_ids=tuple(map(str, data["heldOutIds"])),
                 reason=StopReason(data["reason"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError("not a group's outcome") from error
         if len(outcome.posterior) != len(outcome.record_ids):
             raise ValueError("an outcome's posterior and split differ in length")
@@ -115,4 +115,4 @@ class GroupOutcome:
 
 
 def _score(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else finite_number(value)

@@ -81,7 +81,7 @@ class Posterior:
         try:
             losses = np.asarray(data["losses"], dtype=np.float64)
             gains = np.asarray(data["gains"], dtype=np.float64)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError("not a posterior") from error
         if losses.ndim != 1 or losses.shape != gains.shape:
             raise ValueError("a posterior needs one loss and one gain per record")

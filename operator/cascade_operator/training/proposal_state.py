@@ -83,7 +83,14 @@ class ProposalState:
             if data["version"] == VERSION and data["fingerprint"] == fingerprint:
                 return cls._from_json(data)
             why = "it belongs to other records or settings"
-        except (KeyError, TypeError, AttributeError, ValueError, DataError) as error:
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            ValueError,
+            DataError,
+        ) as error:
             why = f"it cannot be read ({type(error).__name__}: {error})"
         _LOG.warning("saved proposals are left out: %s", why)
         return cls(fingerprint)

@@ -115,7 +115,7 @@ class GroupSearch:
         try:
             state = SearchState.from_json(saved)
         except ValueError as error:
-            _LOG.warning("the checkpoint of %s is left out: %s", self._group.key, error)
+            self._leave_out(error)
             return
         if state.fingerprint != self._state.fingerprint:
             _LOG.warning(
@@ -124,12 +124,22 @@ class GroupSearch:
                 self._group.key,
             )
             return
+        try:
+            state.check(self._space, len(self._split.validation), len(self._split.held_out))
+        except ValueError as error:
+            self._leave_out(error)
+            return
         self._state = state
         for trial in state.trials:
             self._history.add(trial)
         if state.trials:
             log_stage(49, f"group {self._group.key} goes on after trial {len(state.trials) - 1}")
             self._on_trial(state.trials)
+
+    def _leave_out(self, why: ValueError) -> None:
+        _LOG.warning(
+            "the checkpoint of %s is left out, the search starts anew: %s", self._group.key, why
+        )
 
     def _search(self) -> StopReason:
         strategy = Strategy(

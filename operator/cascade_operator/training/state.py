@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cascade_operator.api.status import StopReason
-from cascade_operator.training.space import Program
+from cascade_operator.training.space import Program, ProgramSpace
 from cascade_operator.training.strategy import SearchSettings
-from cascade_operator.training.trial import Trial
+from cascade_operator.training.trial import Trial, finite_number, whole_number
 
 VERSION = 1
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,30 @@ class SearchState:
             },
         }
 
+    def check(self, space: ProgramSpace, validation: int, held_out: int) -> None:
+        """Checks that a state from elsewhere can be that of a search.
+
+        Args:
+            space: The group's programs.
+            validation: Records of the validation split.
+            held_out: Records of the held-out split.
+
+        Raises:
+            ValueError: It cannot: programs, records or scores are named that do not exist.
+        """
+        programs = [*self.proposals, *([] if self.archived is None else [self.archived])]
+        for program in programs:
+            _check_program(program, space)
+        for trial in self.trials:
+            check_trial(trial, space, validation)
+        if self.trials and (self.trials[0].program != space.base or not self.trials[0].whole):
+            raise ValueError("its first trial is not that of the declared program")
+        if self.finished is not None:
+            for scores in (self.finished.held_out, self.finished.baseline_held_out):
+                if scores is not None and not (self.trials and len(scores) == held_out):
+                    raise ValueError("its held-out scores are not one a record")
+                _check_scores(scores or ())
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchState:
         """Reads what ``to_json`` wrote.
@@ -75,8 +100,8 @@ class SearchState:
             trials = [Trial.from_json(trial) for trial in data["trials"]]
             state = cls(
                 fingerprint=str(data["fingerprint"]),
-                proposals=tuple(tuple(map(int, program)) for program in data["proposals"]),
-                archived=None if archived is None else tuple(map(int, archived)),
+                proposals=tuple(tuple(map(whole_number, one)) for one in data["proposals"]),
+                archived=None if archived is None else tuple(map(whole_number, archived)),
                 trials=trials,
                 finished=None
                 if done is None
@@ -86,11 +111,28 @@ class SearchState:
                     _scores(done["baselineHeldOut"]),
                 ),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError("it is not a search's state") from error
         if [trial.number for trial in trials] != list(range(len(trials))):
             raise ValueError("its trials are not in order")
         return state
+
+
+def check_trial(trial: Trial, space: ProgramSpace, validation: int) -> None:
+    """Checks that a trial can be one of a search.
+
+    Raises:
+        ValueError: Its program, its records or its scores cannot be.
+    """
+    _check_program(trial.program, space)
+    if trial.rows is None:
+        if len(trial.scores) != validation or abs(trial.score - _mean(trial.scores)) > _ROUNDING:
+            raise ValueError(f"trial {trial.number} is not scored on the whole split")
+    elif list(trial.rows) != sorted(set(trial.rows)) or max(trial.rows, default=-1) >= validation:
+        raise ValueError(f"trial {trial.number} names records that do not exist")
+    if trial.parse_failures > len(trial.scores):
+        raise ValueError(f"trial {trial.number} failed on more records than it scored")
+    _check_scores(trial.scores)
 
 
 def fingerprint(
@@ -120,4 +162,20 @@ def _listed(scores: tuple[float, ...] | None) -> list[float] | None:
 
 
 def _scores(value: Sequence[float] | None) -> tuple[float, ...] | None:
-    return None if value is None else tuple(float(score) for score in value)
+    return None if value is None else tuple(finite_number(score) for score in value)
+
+
+def _check_program(program: Program, space: ProgramSpace) -> None:
+    if len(program) != len(space.counts) or not all(
+        0 <= index < count for index, count in zip(program, space.counts, strict=True)
+    ):
+        raise ValueError("it names a program that does not exist")
+
+
+def _check_scores(scores: Sequence[float]) -> None:
+    if not all(0.0 <= score <= 1.0 for score in scores):
+        raise ValueError("a score is not within 0 and 1")
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return sum(scores) / len(scores) if scores else 0.0

@@ -73,13 +73,13 @@ class Trial:
         try:
             rows = data["rows"]
             trial = cls(
-                number=_whole(data["number"]),
-                program=tuple(_whole(i) for i in data["program"]),
+                number=whole_number(data["number"]),
+                program=tuple(whole_number(i) for i in data["program"]),
                 origin=Origin(data["origin"]),
-                rows=None if rows is None else tuple(_whole(row) for row in rows),
-                scores=tuple(_finite(score) for score in data["scores"]),
-                score=_finite(data["score"]),
-                parse_failures=_whole(data["parseFailures"]),
+                rows=None if rows is None else tuple(whole_number(row) for row in rows),
+                scores=tuple(finite_number(score) for score in data["scores"]),
+                score=finite_number(data["score"]),
+                parse_failures=whole_number(data["parseFailures"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError("not a trial") from error
@@ -88,13 +88,26 @@ class Trial:
         return trial
 
 
-def _whole(value: Any) -> int:
+def whole_number(value: Any) -> int:
+    """Returns a count as read from JSON.
+
+    Raises:
+        ValueError: It is none.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no count")
+        raise ValueError(f"{str(value)[:40]!r} is no count")
     return value
 
 
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
-    return float(value)
+def finite_number(value: Any) -> float:
+    """Returns a finite number as read from JSON.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        pass
+    raise ValueError(f"{str(value)[:40]!r} is no finite number")

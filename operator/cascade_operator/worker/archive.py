@@ -35,9 +35,11 @@ from cascade_operator.training.history import History
 from cascade_operator.training.outcome import GroupOutcome
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.posterior import Posterior
+from cascade_operator.training.space import ProgramSpace
 from cascade_operator.training.state import SearchState
 from cascade_operator.training.trial import Trial
 from cascade_operator.worker.context import JobContext
+from cascade_operator.worker.leftovers import check_outcome
 from cascade_operator.worker.run_data import RunData, result_document
 
 Results = Mapping[str, tuple[GroupOutcome, GroupResult]]
@@ -69,8 +71,9 @@ def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> A
     with context.memory, publisher:
         publisher.update(stage=50, note="final" if final else "progressive", publish=True)
         with run_stage(50, final=final, groups=len(groups)):
-            results = _results(context, data, groups)
-            run = _collect(context, data, results, progressive=not final)
+            pool = data.pool_of([node.name for node in context.config.spec.cascade.nodes])
+            results = _results(context, data, groups, pool)
+            run = _collect(context, data, results, pool, progressive=not final)
             context.check()
             files = write_archives(run, context.archives, context.config.spec.archive.compression)
         _retain(context)
@@ -96,28 +99,35 @@ def _cleaned_up(data: RunData, result: ArchiveResult) -> ArchiveResult:
 
 
 def _results(
-    context: JobContext, data: RunData, groups: Sequence[str]
+    context: JobContext, data: RunData, groups: Sequence[str], pool: CandidatePool
 ) -> dict[str, tuple[GroupOutcome, GroupResult]]:
     found = {}
+    validation = len(TraceStore(context.redis, context.keys).record_ids(Split.VALIDATION))
     for key in groups:
-        context.config.group(key)
+        group = context.config.group(key)
         finished = data.outcome(key)
         if finished is None:
             # An attempt that ended between its result and its message leaves no hole here.
             log_stage(50, f"group {key} left no result in Redis; it is archived as unfinished")
             continue
+        with data.unfit_result(key):
+            check_outcome(finished[0], group, pool, validation)
         found[key] = finished
     return found
 
 
 def _collect(
-    context: JobContext, data: RunData, results: Results, *, progressive: bool
+    context: JobContext,
+    data: RunData,
+    results: Results,
+    pool: CandidatePool,
+    *,
+    progressive: bool,
 ) -> RunArchive:
     config = context.config
     store = TraceStore(context.redis, context.keys)
     records = store.records()
     ids = store.record_ids()
-    pool = data.pool()
     validated = store.validated_raw().astype("float16")
     matrices = {}
     for node in config.spec.cascade.nodes:
@@ -131,10 +141,10 @@ def _collect(
             validated_raw=validated,
         )
     cascade = unasked_cascade(context)
-    validation = len(store.record_ids(Split.VALIDATION))
+    sizes = (len(store.record_ids(Split.VALIDATION)), len(store.record_ids(Split.HELD_OUT)))
     groups = {}
     for group in config.node_groups():
-        found = _group(group, data, results, pool=pool, cascade=cascade, validation=validation)
+        found = _group(group, data, results, pool=pool, cascade=cascade, sizes=sizes)
         if found is not None:
             groups[group.key] = found
     return RunArchive(
@@ -160,9 +170,12 @@ def _group(
     *,
     pool: CandidatePool,
     cascade: Cascade,
-    validation: int,
+    sizes: tuple[int, int],
 ) -> GroupArchive | None:
-    """A finished group whole, a running one as far as its checkpoint goes, others not at all."""
+    """A finished group whole, a running one as far as its checkpoint goes, others not at all.
+
+    ``sizes`` are the numbers of validation and held-out records.
+    """
     checkpoint = data.checkpoints(group.key).load()
     finished = results.get(group.key)
     if finished is None and checkpoint is None:
@@ -178,8 +191,14 @@ def _group(
             program_json=program_json(cascade, pool, outcome.choice),
             result=result_document(outcome, figures),
         )
-    state = SearchState.from_json(checkpoint or {})
-    history = History(data.start(group.key).prior or Posterior.uniform(validation))
+    try:
+        state = SearchState.from_json(checkpoint or {})
+        state.check(ProgramSpace.of(group.nodes, pool.counts), *sizes)
+    except ValueError as error:
+        log_stage(50, f"the checkpoint of group {group.key} is not archived: {error}")
+        return None
+    start = data.start(group.key, validation=sizes[0])
+    history = History(start.prior or Posterior.uniform(sizes[0]))
     for trial in state.trials:
         history.add(trial)
     return GroupArchive(

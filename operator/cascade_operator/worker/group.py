@@ -93,7 +93,7 @@ def _search(
     publisher: ProgressPublisher,
 ) -> GroupOutcome:
     spec = context.config.spec
-    pool = data.pool()
+    pool = data.pool_of([node.name for node in spec.cascade.nodes])
     store = TraceStore(context.redis, context.keys)
     records = [r for r in store.records() if r.split is not Split.TRAINING]
     split = SearchSplit(
@@ -112,7 +112,7 @@ def _search(
     )
     space = ProgramSpace.of(group.nodes, pool.counts)
     publisher.update(total=min(spec.optimizer.trials, space.size))
-    start = data.start(group.key)
+    start = data.start(group.key, validation=len(split.validation))
     search = GroupSearch(
         group,
         space,

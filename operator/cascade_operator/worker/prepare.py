@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cascade_operator.agents.cascade import Cascade
 from cascade_operator.api.cascade import NodeSpec
+from cascade_operator.api.errors import RunDataGone
 from cascade_operator.api.records import PrepareResult, SplitCounts
 from cascade_operator.api.search_spec import OptimizerSpec
 from cascade_operator.api.status import SpentStatus
@@ -27,6 +28,7 @@ from cascade_operator.training.propose import ProposalSettings, propose_pool
 from cascade_operator.training.runs import BatchedCascade
 from cascade_operator.worker.calls import JobCalls, open_calls
 from cascade_operator.worker.context import JobContext, eviction_note
+from cascade_operator.worker.leftovers import remove_unfit
 from cascade_operator.worker.restore import archived_traces, own_archive, restore_run
 from cascade_operator.worker.run_data import RunData
 from cascade_operator.worker.trace_source import load_traces
@@ -66,6 +68,7 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
         _store(context, traces.records, split, calls=calls, data=data, publisher=publisher)
         context.check()
         publisher.update(stage=83, done=3, note="restoring", publish=True)
+        before = _digest_before(data)
         restored: tuple[str, ...] = ()
         notes: tuple[str, ...] = ()
         if own is not None:
@@ -79,7 +82,7 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
         # the groups still to be trained need their starts again.
         started = warm_start(context, pool, data)
         pool = started.pool or pool
-        data.put_pool(pool)
+        removed = _settle(context, data, pool, before=before, split=split, keep=restored)
     counts = {name: sum(s is name for s in split.values()) for name in Split}
     result = PrepareResult(
         records=len(traces.records),
@@ -92,13 +95,45 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
         ),
         candidates=pool.counts,
         warm_started_from=started.source,
-        imputed=[*warnings, *started.notes, *notes][:32],
+        imputed=[*warnings, *removed, *started.notes, *notes][:32],
         restored_groups=list(restored),
         peak_memory=context.memory.peak,
         calls=calls.figures(),
     )
     data.put_prepared(result)
     return result
+
+
+def _digest_before(data: RunData) -> str:
+    """Names the candidates of an earlier attempt; empty without one, or where they are damaged."""
+    try:
+        return data.pool().digest
+    except RunDataGone:
+        return ""
+
+
+def _settle(
+    context: JobContext,
+    data: RunData,
+    pool: CandidatePool,
+    *,
+    before: str,
+    split: Mapping[str, Split],
+    keep: Sequence[str],
+) -> tuple[str, ...]:
+    """Writes the pool, and removes what an earlier attempt left that does not go with it."""
+    data.put_pool(pool)
+    removed = remove_unfit(
+        data,
+        context.config.node_groups(),
+        pool,
+        sum(one is Split.VALIDATION for one in split.values()),
+        keep=keep,
+        same_pool=pool.digest == before,
+    )
+    for note in removed:
+        log_stage(83, note)
+    return tuple(note[:500] for note in removed)
 
 
 def _records(

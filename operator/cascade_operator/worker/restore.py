@@ -14,6 +14,7 @@ from cascade_operator.monitoring.stage_log import log_stage, run_stage
 from cascade_operator.traces.record import Split, TraceSet
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.worker.context import JobContext
+from cascade_operator.worker.leftovers import check_outcome
 from cascade_operator.worker.run_data import RunData, read_result
 
 SplitOf = dict[str, Split]
@@ -38,11 +39,20 @@ def read_run(run: ArchivedRun) -> RunArchive:
 
 def own_archive(context: JobContext) -> RunArchive | None:
     """Returns what was archived of the current run, where its data is gone from Redis."""
-    run = find_run(archived_runs(context), context.config.session_id)
-    if run is None:
+    config = context.config
+    runs = [run for run in archived_runs(context) if run.session_id == config.session_id]
+    for run in runs:
+        for problem in run.problems:
+            log_stage(55, f"a part of this run's own archive is left out: {problem}")
+    own = find_run(runs, config.session_id)
+    if own is None:
         return None
     try:
-        return read_run(run)
+        archive = read_run(own)
+        pool = CandidatePool.from_bytes(archive.candidates_json)
+        if list(pool.candidates) != [node.name for node in config.spec.cascade.nodes]:
+            raise DataError("its candidates are of other nodes")
+        return archive
     except DataError as error:
         log_stage(55, f"this run's own archive is left out: {error}")
         return None
@@ -54,7 +64,8 @@ def archived_traces(traces: TraceSet, archive: RunArchive) -> tuple[TraceSet, Sp
     Traces may have grown since; what stands in the archive fits its own records only.
 
     Returns:
-        None where one of them is no longer among today's traces.
+        None where one of them is no longer among today's traces, or none of them trains or
+        validates.
     """
     known = {record.content_hash: record for record in traces.records}
     records, split = [], {}
@@ -64,6 +75,8 @@ def archived_traces(traces: TraceSet, archive: RunArchive) -> tuple[TraceSet, Sp
             return None
         records.append(replace(record, record_id=row.record_id))
         split[row.record_id] = Split(row.split)
+    if not {Split.TRAINING, Split.VALIDATION} <= set(split.values()):
+        return None
     return replace(traces, records=tuple(records)), split
 
 
@@ -77,7 +90,8 @@ def restore_run(context: JobContext, data: RunData, archive: RunArchive) -> tupl
     """
     finished = []
     with run_stage(55, run=archive.session_id, groups=len(archive.groups)):
-        data.put_pool(CandidatePool.from_bytes(archive.candidates_json))
+        pool = CandidatePool.from_bytes(archive.candidates_json)
+        data.put_pool(pool)
         data.put_documents(archive.documents)
         for key, group in archive.groups.items():
             if key not in context.config.groups:
@@ -88,8 +102,9 @@ def restore_run(context: JobContext, data: RunData, archive: RunArchive) -> tupl
             if not group.result:
                 continue
             try:
-                read_result(group.result)
-            except (ValueError, KeyError, TypeError) as error:
+                outcome, _ = read_result(group.result)
+                check_outcome(outcome, context.config.group(key), pool, len(archive.validation_ids))
+            except ValueError as error:
                 log_stage(55, f"the archived result of {key} is left out: {error}")
                 continue
             data.put_result(key, group.result)

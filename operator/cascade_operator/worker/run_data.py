@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
 
-from cascade_operator.api.canonical import canonical_json
+from cascade_operator.api.canonical import canonical_json, strict_json
 from cascade_operator.api.errors import DataError, RunDataGone, ServiceUnavailable
 from cascade_operator.api.keys import RunKeys
 from cascade_operator.api.records import ArchiveResult, GroupResult, PrepareResult
 from cascade_operator.api.redis_mends import redis_mend
+from cascade_operator.archive.arrays import check_npz
+from cascade_operator.archive.errors import MalformedError
 from cascade_operator.archive.members import DOCUMENTS, byte_cap
 from cascade_operator.monitoring.stage_log import log_stage
 from cascade_operator.training.checkpoint import RedisCheckpoints
 from cascade_operator.training.outcome import GroupOutcome
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.posterior import Posterior
+from cascade_operator.training.trial import whole_number
 
 TTL_SECONDS: Final = 14 * 24 * 3600
 MAX_BYTES: Final = 64 << 20
 _PREPARE_AGAIN: Final = "prepare writes it again"
-_DAMAGE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError)
+_DAMAGE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    DataError,
+    MalformedError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +77,35 @@ class RunData:
         with self._damage(key):
             return CandidatePool.from_bytes(data)
 
+    def pool_of(self, nodes: Sequence[str]) -> CandidatePool:
+        """Reads the candidate pool of these nodes.
+
+        Raises:
+            RunDataGone: It is not there, damaged, or of other nodes.
+        """
+        pool = self.pool()
+        if list(pool.candidates) != list(nodes):
+            raise RunDataGone(
+                f"{self._keys.pool()} in Redis is damaged: it is of other nodes",
+                mend=_PREPARE_AGAIN,
+            )
+        return pool
+
     def put_reducer(self, npz: bytes) -> None:
         """Writes the fitted reducer."""
         self._put(self._keys.reducer(), npz)
 
     def reducer(self) -> bytes | None:
-        """Reads the fitted reducer, where there is one."""
-        return self._get(self._keys.reducer())
+        """Reads the fitted reducer, where there is one.
+
+        Raises:
+            RunDataGone: It is damaged; no archive could be read that holds it.
+        """
+        data = self._get(self._keys.reducer())
+        if data is not None:
+            with self._damage(self._keys.reducer()):
+                check_npz(data)
+        return data
 
     def put_start(self, group_key: str, start: GroupStart) -> None:
         """Writes what a warm start gives a group."""
@@ -82,16 +115,27 @@ class RunData:
         }
         self._put_json(self._keys.posterior(group_key), value)
 
-    def start(self, group_key: str) -> GroupStart:
-        """Reads what a warm start gives a group; nothing where there was none."""
+    def start(self, group_key: str, *, validation: int | None = None) -> GroupStart:
+        """Reads what a warm start gives a group; nothing where there was none.
+
+        Args:
+            group_key: The group.
+            validation: Records of the validation split, where they are known.
+
+        Raises:
+            RunDataGone: It is damaged, or of another number of records.
+        """
         value = self._get_json(self._keys.posterior(group_key))
         if value is None:
             return GroupStart()
         with self._damage(self._keys.posterior(group_key)):
-            choice, prior = value["choice"], value["prior"]
+            choice, found = value["choice"], value["prior"]
+            prior = None if found is None else Posterior.from_json(found)
+            if prior is not None and validation not in (None, len(prior)):
+                raise ValueError(f"its posterior is over {len(prior)} records")
             return GroupStart(
-                None if choice is None else {str(n): int(i) for n, i in choice.items()},
-                None if prior is None else Posterior.from_json(prior),
+                None if choice is None else {str(n): whole_number(i) for n, i in choice.items()},
+                prior,
             )
 
     def put_outcome(self, outcome: GroupOutcome, figures: GroupResult) -> None:
@@ -101,6 +145,18 @@ class RunData:
     def put_result(self, group_key: str, document: Mapping[str, Any]) -> None:
         """Writes a group's result document, as an archive held it."""
         self._put_json(self._keys.result(group_key), document)
+
+    def drop_result(self, group_key: str) -> None:
+        """Removes a group's result."""
+        self._drop(self._keys.result(group_key))
+
+    def drop_start(self, group_key: str) -> None:
+        """Removes what a warm start gave a group."""
+        self._drop(self._keys.posterior(group_key))
+
+    def unfit_result(self, group_key: str) -> AbstractContextManager[None]:
+        """Turns what is found wrong with a group's result into the loss of the run's data."""
+        return self._damage(self._keys.result(group_key))
 
     def outcome(self, group_key: str) -> tuple[GroupOutcome, GroupResult] | None:
         """Reads a group's result; None while it has none."""
@@ -197,7 +253,7 @@ class RunData:
         if data is None:
             return None
         with self._damage(key):
-            return json.loads(data)
+            return strict_json(data)
 
     def _put(self, key: str, data: bytes) -> None:
         try:
@@ -205,9 +261,21 @@ class RunData:
         except redis.RedisError as error:
             raise _unavailable(error) from error
 
+    def _drop(self, key: str) -> None:
+        try:
+            self._redis.unlink(key)
+        except redis.RedisError as error:
+            raise _unavailable(error) from error
+
     def _get(self, key: str) -> bytes | None:
         try:
             data: Any = self._redis.getex(key, ex=TTL_SECONDS)
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise _unavailable(error) from error
+            raise RunDataGone(
+                f"{key} in Redis is damaged: another type", mend=_PREPARE_AGAIN
+            ) from error
         except redis.RedisError as error:
             raise _unavailable(error) from error
         if data is not None and len(data) > MAX_BYTES:
@@ -249,9 +317,13 @@ def read_result(value: Mapping[str, Any]) -> tuple[GroupOutcome, GroupResult]:
     """Reads a result document.
 
     Raises:
-        ValueError: It is none (also KeyError and TypeError).
+        ValueError: It is none.
     """
-    return GroupOutcome.from_json(value["outcome"]), GroupResult.model_validate(value["figures"])
+    try:
+        outcome, figures = value["outcome"], value["figures"]
+    except (KeyError, TypeError) as error:
+        raise ValueError("not a group's result") from error
+    return GroupOutcome.from_json(outcome), GroupResult.model_validate(figures)
 
 
 def _unavailable(error: Exception) -> ServiceUnavailable:

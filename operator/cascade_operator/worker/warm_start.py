@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cascade_operator.agents.candidate import Candidate
 from cascade_operator.api.archive_spec import WarmStartPolicy
 from cascade_operator.api.errors import DataError, SpecError
 from cascade_operator.api.run import RunConfig
 from cascade_operator.archive.catalog import ArchivedRun, find_run
+from cascade_operator.archive.errors import REPLACE
 from cascade_operator.archive.impute import RecordSpace, impute_posteriors, record_space
 from cascade_operator.archive.model import RunArchive, SplitRow
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
@@ -22,6 +24,24 @@ from cascade_operator.training.warm_start import Joined, join_archived
 from cascade_operator.worker.context import JobContext
 from cascade_operator.worker.restore import archived_runs, read_run
 from cascade_operator.worker.run_data import GroupStart, RunData, read_result
+
+Programs = list[tuple[float, GroupOutcome, dict[str, Candidate]]]
+"""Score, result and best program of each archived group, the best first."""
+
+_MAX_NOTE: Final = 500
+_MOST_NOTES: Final = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """An archived run that reads, and its programs."""
+
+    archive: RunArchive
+    programs: Programs
+
+    @property
+    def score(self) -> float:
+        return self.programs[0][0] if self.programs else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +64,15 @@ def warm_start(context: JobContext, pool: CandidatePool, data: RunData) -> WarmS
 
     Raises:
         SpecError: The session names an archive that is not there.
+        DataError: The archive it names cannot be read.
     """
-    archive, notes = _chosen(context)
-    if archive is None:
+    found, notes = _chosen(context)
+    for note in notes:
+        log_stage(55, note)
+    if found is None:
         return WarmStarted(notes=notes)
+    archive, programs = found.archive, found.programs
     with run_stage(83, run=archive.session_id):
-        programs = _programs(archive)
         store = TraceStore(context.redis, context.keys)
         joined = join_archived(pool, _by_node(programs), set(store.record_ids(Split.TRAINING)))
         imputed = _starts(context, archive, programs, joined, store=store, data=data)
@@ -58,51 +81,70 @@ def warm_start(context: JobContext, pool: CandidatePool, data: RunData) -> WarmS
         if joined.dropped
         else ()
     )
-    found = (*notes, *_differences(context.config, archive), *dropped, *imputed)
-    for note in found:
+    taken = (*_differences(context.config, archive), *dropped, *imputed)
+    for note in taken:
         log_stage(56, note)
-    return WarmStarted(archive.session_id, joined.pool, found)
+    return WarmStarted(archive.session_id, joined.pool, (*notes, *taken))
 
 
-def _chosen(context: JobContext) -> tuple[RunArchive | None, tuple[str, ...]]:
+def _chosen(context: JobContext) -> tuple[_Source | None, tuple[str, ...]]:
     spec = context.config.spec.warm_start
-    runs = [
-        r for r in archived_runs(context) if r.files and r.session_id != context.config.session_id
-    ]
+    runs = [r for r in archived_runs(context) if r.session_id != context.config.session_id]
     if spec.archive:
-        named = find_run(runs, spec.archive)
-        if named is None:
-            known = ", ".join(run.session_id for run in runs) or "none"
-            raise SpecError(
-                f"spec.warmStart.archive {spec.archive!r} is not on the archives' volume",
-                mend=f"runs there: {known}",
-            )
-        return read_run(named), ()
-    if spec.policy is WarmStartPolicy.NONE or not runs:
+        return _named(runs, spec.archive), ()
+    if spec.policy is WarmStartPolicy.NONE:
         return None, ()
-    ranked = sorted(runs, key=lambda run: (run.complete, run.session_id), reverse=True)
-    return _first_readable(ranked, best=spec.policy is WarmStartPolicy.BEST)
+    usable = [run for run in runs if run.files]
+    ranked = sorted(usable, key=lambda run: (run.complete, run.session_id), reverse=True)
+    found, notes = _first_readable(ranked, best=spec.policy is WarmStartPolicy.BEST)
+    damaged = [f"left out: {problem}"[:_MAX_NOTE] for run in runs for problem in run.problems]
+    notes = [*notes, *reversed(damaged)]
+    if len(notes) > _MOST_NOTES:
+        notes = [*notes[:_MOST_NOTES], f"{len(notes) - _MOST_NOTES} more archives left out"]
+    return found, tuple(notes)
 
 
-def _first_readable(
-    runs: list[ArchivedRun], *, best: bool
-) -> tuple[RunArchive | None, tuple[str, ...]]:
+def _named(runs: Sequence[ArchivedRun], name: str) -> _Source:
+    """The run that the session names. Nothing takes its place, and no part of it is left out."""
+    named = find_run(runs, name, damaged=True)
+    if named is None:
+        known = ", ".join(run.session_id for run in runs if run.files) or "none"
+        raise SpecError(
+            f"spec.warmStart.archive {name!r} is not on the archives' volume",
+            mend=f"runs there: {known}",
+        )
+    if named.problems:
+        raise DataError(f"spec.warmStart.archive {name!r}: {named.problems[0]}", mend=REPLACE)
+    try:
+        return _read(named)
+    except DataError as error:
+        raise DataError(
+            f"spec.warmStart.archive {name!r}: {error}", mend=error.mend or REPLACE
+        ) from error
+
+
+def _read(run: ArchivedRun) -> _Source:
+    archive = read_run(run)
+    try:
+        return _Source(archive, _programs(archive))
+    except DataError as error:
+        # Its digests are right and its candidates are none: as useless as a damaged one.
+        raise DataError(f"archive of {run.session_id}: {error}", mend=REPLACE) from error
+
+
+def _first_readable(runs: Sequence[ArchivedRun], *, best: bool) -> tuple[_Source | None, list[str]]:
     """The first run that reads, or of all that read the one with the best validation score."""
     notes: list[str] = []
-    readable: list[tuple[float, RunArchive]] = []
+    readable: list[_Source] = []
     for run in runs:
         try:
-            archive = read_run(run)
+            readable.append(_read(run))
         except DataError as error:
-            notes.append(f"archive of {run.session_id} left out: {error}"[:500])
+            notes.append(f"archive of {run.session_id} left out: {error}"[:_MAX_NOTE])
             continue
-        scores = [outcome.score or 0.0 for outcome in _outcomes(archive).values()]
-        readable.append((max(scores, default=0.0), archive))
         if not best:
             break
-    if not readable:
-        return None, tuple(notes)
-    return max(readable, key=lambda pair: pair[0])[1], tuple(notes)
+    return max(readable, key=lambda source: source.score, default=None), notes
 
 
 def _outcomes(archive: RunArchive) -> dict[str, GroupOutcome]:
@@ -111,12 +153,12 @@ def _outcomes(archive: RunArchive) -> dict[str, GroupOutcome]:
         try:
             if group.result:
                 found[key] = read_result(group.result)[0]
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             log_stage(55, f"the archived result of {key} is left out: {error}")
     return found
 
 
-def _programs(archive: RunArchive) -> list[tuple[float, GroupOutcome, dict[str, Candidate]]]:
+def _programs(archive: RunArchive) -> Programs:
     """Each archived group's best program, the best-scoring group first."""
     pool = CandidatePool.from_bytes(archive.candidates_json)
     found = [
@@ -131,7 +173,7 @@ def _programs(archive: RunArchive) -> list[tuple[float, GroupOutcome, dict[str, 
 
 
 def _by_node(
-    programs: list[tuple[float, GroupOutcome, dict[str, Candidate]]],
+    programs: Programs,
 ) -> dict[str, list[Candidate]]:
     found: dict[str, list[Candidate]] = {}
     for _, _, program in programs:
@@ -144,7 +186,7 @@ def _by_node(
 def _starts(
     context: JobContext,
     archive: RunArchive,
-    programs: list[tuple[float, GroupOutcome, dict[str, Candidate]]],
+    programs: Programs,
     joined: Joined,
     *,
     store: TraceStore,

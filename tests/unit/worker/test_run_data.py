@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -71,8 +73,10 @@ def test_what_prepare_made_comes_back(data):
 
 def test_bytes_and_checkpoints_come_back(data):
     assert data.reducer() is None
-    data.put_reducer(b"\x00\xffnpz")
-    assert data.reducer() == b"\x00\xffnpz"
+    npz = io.BytesIO()
+    np.savez(npz, components=np.ones(3, np.float32))
+    data.put_reducer(npz.getvalue())
+    assert data.reducer() == npz.getvalue()
     data.checkpoints("00").save({"trials": [1]})
     data.proposals().save_state({"step": 2})
     assert data.checkpoints("00").load() == {"trials": [1]}
@@ -112,6 +116,7 @@ def test_everything_lives_two_weeks_from_its_last_use(data, redis_client):
 
 
 READS = {
+    KEYS.reducer(): lambda data: data.reducer(),
     KEYS.pool(): lambda data: data.pool(),
     KEYS.posterior("00"): lambda data: data.start("00"),
     KEYS.result("00"): lambda data: data.outcome("00"),
@@ -135,6 +140,82 @@ def test_damage_is_told_by_its_key(data, redis_client, key, value):
         READS[key](data)
     assert f"{key} in Redis is damaged" in str(caught.value)
     assert caught.value.exit_code == 66
+
+
+NASTY = [
+    None, True, -1, 0, 10**9, 10**400, -0.5, 2.5, 1e308, "", "text", "\ud800", [], [[]], {},
+    {"a": 1},
+]  # fmt: skip
+NOT_FINITE = [float("nan"), float("inf"), float("-inf")]
+
+
+def _leaves(value, path=()):
+    yield path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _leaves(inner, (*path, place))
+
+
+def _replaced(document, path, value):
+    if not path:
+        return value
+    copy = json.loads(json.dumps(document))
+    here = copy
+    for part in path[:-1]:
+        here = here[part]
+    here[path[-1]] = value
+    return copy
+
+
+DOCUMENTS = {
+    KEYS.pool(): POOL.to_json(),
+    KEYS.posterior("00"): {"choice": {"plan": 1}, "prior": START.prior.to_json()},
+    KEYS.result("00"): result_document(outcome_of("00"), figures_of(outcome_of("00"))),
+    KEYS.prepare_state(): PrepareResult(records=4, imputed=["a"]).dump(),
+}
+
+
+@pytest.mark.parametrize("key", DOCUMENTS, ids=lambda key: key.removeprefix(KEYS.prefix))
+def test_any_value_in_any_place_is_read_or_told(data, redis_client, key):
+    document = DOCUMENTS[key]
+    refused = 0
+    for path in _leaves(document):
+        for value in NASTY:
+            redis_client.set(key, json.dumps(_replaced(document, path, value)))
+            try:
+                READS[key](data)
+            except RunDataGone:
+                refused += 1
+        for value in NOT_FINITE:
+            redis_client.set(key, json.dumps(_replaced(document, path, value)))
+            with pytest.raises(RunDataGone):
+                READS[key](data)
+    assert refused > len(NASTY)
+
+
+def test_a_pool_of_other_nodes_is_no_pool_of_this_run(data):
+    data.put_pool(POOL)
+    assert data.pool_of(["plan", "act"]) == POOL
+    for nodes in (["plan"], ["act", "plan"], ["plan", "act", "more"]):
+        with pytest.raises(RunDataGone, match="it is of other nodes"):
+            data.pool_of(nodes)
+
+
+def test_a_start_of_other_records_is_told(data):
+    data.put_start("00", START)
+    assert data.start("00", validation=2).choice == START.choice
+    with pytest.raises(RunDataGone, match="is over 2 records"):
+        data.start("00", validation=3)
+
+
+def test_a_key_of_another_type_is_damage(data, redis_client):
+    for key, read in READS.items():
+        redis_client.rpush(key, "x")
+        with pytest.raises(RunDataGone, match="another type"):
+            read(data)
 
 
 def _without(document, path):
