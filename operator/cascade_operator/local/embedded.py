@@ -81,14 +81,25 @@ def needs_of(spec: TrainingSessionSpec) -> Needs:
 
 @asynccontextmanager
 async def embedded_servers(
-    spec: TrainingSessionSpec, state: StateFolder
+    spec: TrainingSessionSpec, state: StateFolder, *, only: Needs | None = None
 ) -> AsyncIterator[EmbeddedServers]:
     """Starts the servers a session needs, all at once, and stops them at the end.
+
+    Args:
+        spec: The session's spec.
+        state: Where they keep their data, addresses and logs.
+        only: Of the servers it needs, those to start; None for all.
 
     Raises:
         ServiceUnavailable: One is not installed, or did not start.
     """
     needs = needs_of(spec)
+    if only is not None:
+        needs = Needs(
+            chat=needs.chat and only.chat,
+            embeddings=needs.embeddings and only.embeddings,
+            redis=needs.redis and only.redis,
+        )
     folder = state.servers
     starts: list[Coroutine[Any, Any, RunningServer]] = []
     if needs.redis:

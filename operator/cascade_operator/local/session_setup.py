@@ -41,7 +41,13 @@ def annotations_for(stored: StoredSession, *, retrain: bool) -> dict[str, str]:
 
 def fit_to_machine(stored: StoredSession) -> tuple[str, ...]:
     """Takes out of the spec what one machine cannot do; returns what to tell the user."""
-    spec, notes = stored.session.spec, []
+    stored.session, notes = fitted(stored.session)
+    return notes
+
+
+def fitted(session: TrainingSession) -> tuple[TrainingSession, tuple[str, ...]]:
+    """Returns the session without what one machine cannot do, and what to tell the user."""
+    spec, notes = session.spec, []
     embedded = needs_of(spec).chat
     if embedded:
         notes.append(CHAT_MODEL_NOTE)
@@ -53,8 +59,7 @@ def fit_to_machine(stored: StoredSession) -> tuple[str, ...]:
     if spec.schedule:
         notes.append("the schedule has effect in a cluster only")
     # None of these is part of what a run's hash covers, so nothing is trained again for them.
-    stored.session = with_spec(stored.session, parallelism=fitting, schedule="", queue_name="")
-    return tuple(notes)
+    return with_spec(session, parallelism=fitting, schedule="", queue_name=""), tuple(notes)
 
 
 def with_spec(session: TrainingSession, **changes: object) -> TrainingSession:

@@ -130,7 +130,7 @@ def propose_pool(
             if node.name in state.nodes:
                 continue
             found = state.bootstrapped.demonstrations.get(node.name, ())
-            quota = _quota(spec, settings, state.bootstrapped.calls)
+            quota = node_quota(spec, settings, state.bootstrapped.calls)
             work = _NodeWork(node, base[node.name], found, labelled(node, records), quota)
             state.nodes[node.name] = _propose_node(work, settings, proposer, check)
             store.save_state(state.to_json())
@@ -261,7 +261,7 @@ def _source(work: _NodeWork, chosen: Sequence[Demonstration]) -> Source:
     return "bootstrapped" if any(one in work.bootstrapped for one in chosen) else "labeled"
 
 
-def _quota(spec: CascadeSpec, settings: ProposalSettings, spent: int) -> int | None:
+def node_quota(spec: CascadeSpec, settings: ProposalSettings, spent: int) -> int | None:
     """Calls one node may take; fixed by the settings, so a resumed prepare has the same."""
     if settings.max_calls is None:
         return None

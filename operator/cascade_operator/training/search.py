@@ -20,11 +20,10 @@ from cascade_operator.training.evaluation import Evaluation, Evaluator
 from cascade_operator.training.history import History
 from cascade_operator.training.outcome import GroupOutcome
 from cascade_operator.training.posterior import Posterior
-from cascade_operator.training.sampling import horvitz_thompson_mean
 from cascade_operator.training.space import Program, ProgramSpace
 from cascade_operator.training.state import Finished, SearchState, fingerprint
 from cascade_operator.training.stopping import Guard, SearchStopped
-from cascade_operator.training.strategy import SearchSettings, Step, Strategy
+from cascade_operator.training.strategy import SearchSettings, Step, Strategy, step_score
 from cascade_operator.training.trial import Trial
 
 _LOG = logging.getLogger(__name__)
@@ -175,7 +174,7 @@ class GroupSearch:
             origin=step.origin,
             rows=step.rows,
             scores=evaluation.scores,
-            score=self._score(step, evaluation.scores),
+            score=step_score(step, evaluation.scores, self._history),
             parse_failures=evaluation.parse_failures,
         )
 
@@ -184,17 +183,6 @@ class GroupSearch:
         if len(evaluation.scores) != len(ids):
             raise DataError(f"{len(evaluation.scores)} scores came back for {len(ids)} records")
         return evaluation
-
-    def _score(self, step: Step, scores: Sequence[float]) -> float:
-        """The mean over the whole split, or the incumbent's plus the estimated difference."""
-        incumbent = self._history.best
-        if step.rows is None or incumbent is None:
-            return _mean(scores)
-        differences = [
-            score - incumbent.scores[row] for row, score in zip(step.rows, scores, strict=True)
-        ]
-        total = len(self._split.validation)
-        return incumbent.score + horvitz_thompson_mean(differences, step.chances, total)
 
     def _finish(self, reason: StopReason) -> None:
         """Scores the best and the base program on the held-out split: once, after selection."""

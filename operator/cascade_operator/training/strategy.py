@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cascade_operator.api.status import StopReason
 from cascade_operator.training.convergence import converged
 from cascade_operator.training.history import History
 from cascade_operator.training.sampler import suggest, trial_seed
-from cascade_operator.training.sampling import draw, inclusion_probabilities
+from cascade_operator.training.sampling import (
+    draw,
+    horvitz_thompson_mean,
+    inclusion_probabilities,
+)
 from cascade_operator.training.space import Program, ProgramSpace
 from cascade_operator.training.trial import Origin
 
@@ -87,6 +92,7 @@ class Strategy:
         held_out: Size of the held-out split, whose scoring is kept in reserve.
         archived: The archived program, tried right after the baseline.
         proposals: The lattice's proposals, best first.
+        sampler: Suggests a program from those tried; the estimate has a cheaper one.
     """
 
     group: str
@@ -96,6 +102,7 @@ class Strategy:
     held_out: int = 0
     archived: Program | None = None
     proposals: tuple[Program, ...] = ()
+    sampler: Callable[[ProgramSpace, Mapping[Program, float], int], Program] = suggest
 
     def next(self, history: History) -> Step | StopReason:
         """Returns the next trial, or why there is none."""
@@ -135,7 +142,7 @@ class Strategy:
             if program not in tried:
                 return program, Origin.LATTICE
         seed = trial_seed(self.settings.seed, self.group, number)
-        suggested = suggest(self.space, tried, seed)
+        suggested = self.sampler(self.space, tried, seed)
         program = self.space.next_untried(suggested, tried) or suggested
         return program, Origin.SAMPLER if program == suggested else Origin.UNTRIED
 
@@ -157,3 +164,21 @@ class Strategy:
         records = self.records if step.rows is None else len(step.rows)
         planned = history.scored_records() + records + 2 * self.held_out
         return planned * settings.calls_per_record <= settings.max_calls
+
+
+def step_score(step: Step, scores: Sequence[float], history: History) -> float:
+    """The mean over the whole split, or the incumbent's plus the estimated difference.
+
+    Args:
+        step: The trial.
+        scores: Its records' scores, in the order of ``step.rows``.
+        history: The trials before it.
+    """
+    incumbent = history.best
+    if step.rows is None or incumbent is None:
+        return sum(scores) / len(scores)
+    differences = [
+        score - incumbent.scores[row] for row, score in zip(step.rows, scores, strict=True)
+    ]
+    total = len(history.posterior)
+    return incumbent.score + horvitz_thompson_mean(differences, step.chances, total)

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from cascade_operator.api.groups import NodeGroup, parse_key
 from cascade_operator.api.records import GroupResult
-from cascade_operator.api.search_spec import Scope
 from cascade_operator.api.status import SpentStatus
 from cascade_operator.monitoring.progress import ProgressPublisher
 from cascade_operator.monitoring.stage_log import log_stage
 from cascade_operator.traces.record import Split
 from cascade_operator.traces.store import TraceStore
-from cascade_operator.training.budget import Demand, group_shares
 from cascade_operator.training.calls.budget import BudgetExceeded
 from cascade_operator.training.calls.meter import CallMeter
 from cascade_operator.training.evaluate import CascadeEvaluator
 from cascade_operator.training.evaluation import Evaluation, Evaluator
 from cascade_operator.training.lattice import ParentResult, unions
 from cascade_operator.training.outcome import GroupOutcome
-from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.search import GroupSearch, SearchSplit
 from cascade_operator.training.space import ProgramSpace
 from cascade_operator.training.stopping import RunGuard, SearchStopped
-from cascade_operator.training.strategy import SearchSettings
 from cascade_operator.training.trial import Trial
 from cascade_operator.worker.calls import JobCalls, open_calls
 from cascade_operator.worker.context import JobContext
 from cascade_operator.worker.run_data import RunData
+from cascade_operator.worker.search_settings import search_settings
 
 
 def run_group(
@@ -117,7 +113,13 @@ def _search(
         group,
         space,
         split,
-        settings(context, group, pool, split),
+        search_settings(
+            context.config,
+            group,
+            pool.counts,
+            validation=len(split.validation),
+            held_out=len(split.held_out),
+        ),
         evaluator=_MeteredEvaluator(evaluator, calls.services.meter),
         checkpoints=data.checkpoints(group.key),
         guard=guard,
@@ -128,36 +130,6 @@ def _search(
         on_trial=lambda trials: _report(trials, space, publisher),
     )
     return search.run()
-
-
-def settings(
-    context: JobContext, group: NodeGroup, pool: CandidatePool, split: SearchSplit
-) -> SearchSettings:
-    """Returns how a group is searched, its share of the budget among it."""
-    spec = context.config.spec
-    nodes = [node.name for node in spec.cascade.nodes]
-    per_record = {
-        g.key: nodes.index(g.nodes[-1]) + 1 if spec.objective.scope is Scope.GROUP else len(nodes)
-        for g in context.config.node_groups()
-    }
-    unlimited = SearchSettings(
-        seed=spec.optimizer.seed,
-        trials=spec.optimizer.trials,
-        minibatch_size=spec.optimizer.minibatch_size,
-        full_evaluation_every=spec.optimizer.full_evaluation_every,
-        threshold=spec.convergence.threshold,
-        patience=spec.convergence.patience,
-        calls_per_record=per_record[group.key],
-    )
-    demand = Demand(
-        trials=spec.optimizer.trials,
-        records_per_trial=unlimited.records_per_trial(len(split.validation)),
-        held_out=len(split.held_out),
-        calls_per_record=per_record,
-        candidates=pool.counts,
-    )
-    shares = group_shares(spec.budget.max_model_calls, context.config.node_groups(), demand)
-    return replace(unlimited, max_calls=shares[group.key])
 
 
 class _MeteredEvaluator:

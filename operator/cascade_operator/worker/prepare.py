@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from cascade_operator.agents.cascade import Cascade
@@ -28,6 +29,7 @@ from cascade_operator.training.propose import ProposalSettings, propose_pool
 from cascade_operator.training.runs import BatchedCascade
 from cascade_operator.worker.calls import JobCalls, open_calls
 from cascade_operator.worker.context import JobContext, eviction_note
+from cascade_operator.worker.foresight import BaseRuns, put_estimate
 from cascade_operator.worker.leftovers import remove_unfit
 from cascade_operator.worker.restore import archived_traces, own_archive, restore_run
 from cascade_operator.worker.run_data import RunData
@@ -47,6 +49,7 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
     Raises:
         CascadeError: As the packages below raise it.
     """
+    began = time.monotonic()
     data = RunData(context.redis, context.keys)
     calls = open_calls(context, spent)
     warnings = [note for note in (eviction_note(context.redis),) if note]
@@ -71,28 +74,40 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
         before = _digest_before(data)
         restored: tuple[str, ...] = ()
         notes: tuple[str, ...] = ()
+        base_runs: BaseRuns | None = None
         if own is not None:
             restored = restore_run(context, data, own)
             pool = data.pool()
             log_stage(55, f"{len(restored)} finished groups restored from this run's archive")
         else:
-            pool, notes = _propose(context, calls, data, publisher)
+            pool, notes, base_runs = _propose(context, calls, data, publisher)
         publisher.update(stage=83, done=5, note="warm start", publish=True)
         # After a restore the pool holds the archived candidates already and stays as it is, but
         # the groups still to be trained need their starts again.
         started = warm_start(context, pool, data)
         pool = started.pool or pool
         removed = _settle(context, data, pool, before=before, split=split, keep=restored)
-    counts = {name: sum(s is name for s in split.values()) for name in Split}
+        counts = {name: sum(s is name for s in split.values()) for name in Split}
+        splits = SplitCounts(
+            training=counts[Split.TRAINING],
+            validation=counts[Split.VALIDATION],
+            held_out=counts[Split.HELD_OUT],
+        )
+        put_estimate(
+            context,
+            calls,
+            data,
+            pool,
+            split=splits,
+            base_runs=base_runs,
+            finished=restored,
+            seconds=time.monotonic() - began,
+        )
     result = PrepareResult(
         records=len(traces.records),
         rejected=traces.bad,
         duplicates=traces.duplicates,
-        split=SplitCounts(
-            training=counts[Split.TRAINING],
-            validation=counts[Split.VALIDATION],
-            held_out=counts[Split.HELD_OUT],
-        ),
+        split=splits,
         candidates=pool.counts,
         warm_started_from=started.source,
         imputed=[*warnings, *removed, *started.notes, *notes][:32],
@@ -201,11 +216,15 @@ def _store(
 
 def _propose(
     context: JobContext, calls: JobCalls, data: RunData, publisher: ProgressPublisher
-) -> tuple[CandidatePool, tuple[str, ...]]:
+) -> tuple[CandidatePool, tuple[str, ...], BaseRuns]:
     spec = context.config.spec
     publisher.update(stage=44, done=4, note="proposing candidates", publish=True)
     cascade: Cascade = calls.cascade()
     prompt = spec.models.prompt or spec.models.task
+    proposer = GroundedProposer(
+        spec.cascade, make_lm(prompt, calls.services), seed=spec.optimizer.seed
+    )
+    base_runs = BaseRuns(proposer, calls.services.meter)
     proposals = propose_pool(
         spec.cascade,
         {name: cascade.base_candidate(name) for name in cascade.node_names},
@@ -215,15 +234,13 @@ def _propose(
             spec.cascade, cascade, BoundedBatch(spec.models.task.max_parallel_calls, context.check)
         ),
         metric=calls.metric(),
-        proposer=GroundedProposer(
-            spec.cascade, make_lm(prompt, calls.services), seed=spec.optimizer.seed
-        ),
+        proposer=base_runs,
         store=data.proposals(),
         check=context.check,
     )
     for note in proposals.notes:
         log_stage(44, note)
-    return proposals.pool, proposals.notes
+    return proposals.pool, proposals.notes, base_runs
 
 
 def proposal_settings(

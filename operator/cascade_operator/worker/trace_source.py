@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from cascade_operator.api.cascade import CascadeSpec
 from cascade_operator.api.errors import SpecError
+from cascade_operator.api.run import RunConfig
 from cascade_operator.api.traces_spec import TracesSpec
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
 from cascade_operator.traces.bfcl import import_bfcl
 from cascade_operator.traces.reader import read_traces
 from cascade_operator.traces.record import NodeFields, TraceSet
-from cascade_operator.worker.context import JobContext
 
 IMPORTED = "85_latest.parquet"
 
 
-def load_traces(context: JobContext) -> TraceSet:
+class TracePlaces(Protocol):
+    """Where traces can lie; a JobContext says it."""
+
+    @property
+    def config(self) -> RunConfig: ...  # noqa: D102 - see JobContext
+
+    @property
+    def traces(self) -> Path: ...  # noqa: D102
+
+    @property
+    def traces_file(self) -> Path | None: ...  # noqa: D102
+
+    @property
+    def scratch(self) -> Path: ...  # noqa: D102
+
+
+def load_traces(context: TracePlaces) -> TraceSet:
     """Opens the session's traces, making them first where they are imported.
 
     Raises:
@@ -52,7 +69,7 @@ def node_fields(cascade: CascadeSpec) -> dict[str, NodeFields]:
     }
 
 
-def _path(context: JobContext, spec: TracesSpec) -> Path:
+def _path(context: TracePlaces, spec: TracesSpec) -> Path:
     if spec.import_ is not None:
         path = context.scratch / IMPORTED
         with run_stage(92, source=spec.import_.value):
