@@ -74,6 +74,20 @@ def read_archive(
         return _decode(archive, tables)
 
 
+def read_document(path: Path, name: str, limits: Limits = DEFAULT_LIMITS) -> bytes | None:
+    """Returns one of the archive's ``DOCUMENTS``, its digest checked; None where it has none.
+
+    What follows it in the archive is not read.
+
+    Raises:
+        ArchiveError: As ``list_members``.
+    """
+    with open_archive(path, limits) as archive:
+        if name not in archive.manifest.members:
+            return None
+        return next((member.data for member in archive.members() if member.name == name), None)
+
+
 def list_members(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[MemberInfo, ...]:
     """Returns the members in the archive's order, once each one's digest was found right.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cascade_operator.cli import archive, crd, evaluate, run, stages, traces, validate, worker
+from cascade_operator.cli import archive, crd, evaluate, plan, run, stages, traces, validate, worker
 from cascade_operator.cli.boundary import CascadeGroup, set_debug
 from cascade_operator.cli.console import say
 
@@ -64,6 +64,7 @@ def cascade(
 
 app.command("run", rich_help_panel=TRAIN)(run.run)
 app.command("validate", rich_help_panel=TRAIN)(validate.validate)
+app.command("plan", rich_help_panel=TRAIN)(plan.plan)
 app.add_typer(archive.app, name="archive", rich_help_panel=LOOK)
 app.command("evaluate", rich_help_panel=LOOK)(evaluate.evaluate)
 app.add_typer(traces.app, name="traces", rich_help_panel=DATA)

@@ -101,6 +101,10 @@ def show_archive(file: FileArgument, output: OutputOption = Output.TEXT) -> None
     say(f"{run.namespace}/{run.session}  {run.session_id}  ({kind})")
     say("records: " + ", ".join(f"{name} {n}" for name, n in _split_counts(run).items()))
     _show_groups(run, best)
+    from cascade_operator.cli.forecast import forecast_of_archive
+
+    for line in forecast_of_archive(run):
+        say(line)
 
 
 @app.command("verify")

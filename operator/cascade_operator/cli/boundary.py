@@ -15,7 +15,17 @@ from cascade_operator.api.errors import CascadeError
 from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.cli.console import say
 
-COMMAND_ORDER = ("run", "validate", "archive", "evaluate", "traces", "crd", "stages", "worker")
+COMMAND_ORDER = (
+    "run",
+    "validate",
+    "plan",
+    "archive",
+    "evaluate",
+    "traces",
+    "crd",
+    "stages",
+    "worker",
+)
 """How ``cascade --help`` lists them: by theme, the first steps first."""
 
 

@@ -69,6 +69,7 @@ def run(
 
 
 def _print_end(ended: Ended, session: TrainingSession, output: Output) -> None:
+    from cascade_operator.cli.forecast import forecast_of_run
     from cascade_operator.cli.snapshot import uses_embedded_model
 
     outcome = ended.outcome
@@ -84,6 +85,8 @@ def _print_end(ended: Ended, session: TrainingSession, output: Output) -> None:
         )
         return
     show(render_summary(ended.last, embedded=uses_embedded_model(session)))
+    for line in forecast_of_run(ended):
+        say(line)
     if ended.nothing_to_do:
         say("nothing has changed since; --retrain starts a new run")
     elif outcome.exit_code == ExitCode.TERMINATED:

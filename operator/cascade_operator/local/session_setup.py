@@ -84,15 +84,27 @@ def job_environment(
         # Compiling takes longer than the work on few records, so what was compiled is kept.
         "NUMBA_CACHE_DIR": str(folder.path / "cache" / "numba"),
     }
-    if session.spec.traces.file:
-        traces = (base_dir / session.spec.traces.file).resolve()
-        if not traces.is_file():
-            raise DataError(
-                f"the trace file {traces} is not there",
-                mend="spec.traces.file is a path relative to the session's file",
-            )
+    traces = trace_file(session, base_dir)
+    if traces is not None:
         found["CASCADE_TRACES_FILE"] = str(traces)
     return found
+
+
+def trace_file(session: TrainingSession, base_dir: Path) -> Path | None:
+    """The trace file that a session names outright; None where its traces come from elsewhere.
+
+    Raises:
+        DataError: It is missing.
+    """
+    if not session.spec.traces.file:
+        return None
+    traces = (base_dir / session.spec.traces.file).resolve()
+    if not traces.is_file():
+        raise DataError(
+            f"the trace file {traces} is not there",
+            mend="spec.traces.file is a path relative to the session's file",
+        )
+    return traces
 
 
 def password_file(session: TrainingSession, folder: StateFolder) -> Path | None:

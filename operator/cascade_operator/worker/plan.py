@@ -20,9 +20,10 @@ from cascade_operator.traces.layout import Layout
 from cascade_operator.traces.record import Split, TraceRecord, TraceSet
 from cascade_operator.traces.split import split_records
 from cascade_operator.training.calls.call_cache import SingleFlightCache
+from cascade_operator.training.calls.endpoint import EMBEDDED_CHAT
 from cascade_operator.training.calls.factory import CallServices, lm_for_nodes
 from cascade_operator.training.demonstrations import labelled, size_of
-from cascade_operator.training.estimate.ask import CALLS, ask_speed
+from cascade_operator.training.estimate.ask import CALLS, CALLS_IN_TURN, ask_speed
 from cascade_operator.training.estimate.compose import JOB_SECONDS, Estimated, PrepareCost
 from cascade_operator.training.estimate.prompts import NodePrompts, prompts_of
 from cascade_operator.training.estimate.proposing import (
@@ -133,7 +134,7 @@ def calls_to_ask(described: Described) -> int:
     if described.asked_node is None:
         return 0
     probe = 2 * (_model(described).structured_output is StructuredOutput.AUTO)
-    return probe + min(CALLS, len(_asked(described)))
+    return probe + len(_asked(described))
 
 
 def ask_server(described: Described, environ: Mapping[str, str]) -> tuple[Speed, int]:
@@ -176,6 +177,8 @@ def ask_server(described: Described, environ: Mapping[str, str]) -> tuple[Speed,
     services = _services(environ)
     cascade = Cascade(only, lm_for_nodes(spec.models, services))
     speed = ask_speed(cascade, services.meter, node, _asked(described))
+    if model.endpoint == EMBEDDED_CHAT:
+        speed = replace(speed, gain=1.0)
     return speed, services.meter.reading().model_calls
 
 
@@ -288,4 +291,5 @@ def _asked(described: Described) -> list[TraceRecord]:
     """Records to ask about: those that train first, so that no answer is spent on the others."""
     node = described.asked_node or ""
     records = [*described.records[Split.TRAINING], *described.records[Split.VALIDATION]]
-    return [record for record in records if record.inputs.get(node)][:CALLS]
+    most = CALLS_IN_TURN if _model(described).endpoint == EMBEDDED_CHAT else CALLS
+    return [record for record in records if record.inputs.get(node)][:most]

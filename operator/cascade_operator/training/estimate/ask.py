@@ -16,6 +16,8 @@ from cascade_operator.training.estimate.speed import CHARACTERS_PER_TOKEN, READI
 
 CALLS: Final = 4
 """One to warm the server up, one alone, two at once."""
+CALLS_IN_TURN: Final = 2
+"""The first two, where the server is known to compute one request at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,10 @@ class _Took:
 def ask_speed(
     cascade: Cascade, meter: CallMeter, node: str, records: Sequence[RecordedRun]
 ) -> Speed:
-    """Runs one node's declared program on up to four records, by the model's own server.
+    """Runs one node's declared program on two or four records, by the model's own server.
 
     The first call is not timed: a server may load the model for it. Each record is asked once,
-    since servers remember prompts.
+    since servers remember prompts. With fewer than four records nothing is asked at once.
 
     Args:
         cascade: Bound to models without a cache, whose calls ``meter`` counts.

@@ -247,5 +247,5 @@ class _Simulation:
         for scored in dict.fromkeys((space.base, program)):
             step = Step(scored, Origin.WHOLE)
             took, _ = self._run(self._held, one, step, weight=self._held_weight, count=count)
-            add_calls(count.calls, took)
             self._purse.pay(took)
+            add_calls(count.calls, took)

@@ -1,0 +1,180 @@
+"""How a plan looks to a reader. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cascade_operator.cli.console import clean
+from cascade_operator.cli.figures import (
+    NONE,
+    count_text,
+    group_text,
+    memory_text,
+    seconds_text,
+    short_names,
+)
+from cascade_operator.cli.tables import cell, plain_table
+
+if TYPE_CHECKING:
+    from cascade_operator.api.estimate import RunEstimate
+    from cascade_operator.local.plan import SessionPlan
+
+_RIGHT = ("trials", "calls", "at most", "tokens", "time")
+_BUDGETS = {
+    "CallBudget": "maxModelCalls",
+    "TokenBudget": "maxTokens or maxCost",
+    "DeadlineExceeded": "maxDuration",
+}
+
+
+def render_plan(found: SessionPlan) -> RenderableType:
+    """Renders a plan."""
+    parts: list[RenderableType] = [
+        Text(clean(_title(found)), style="bold"),
+        Text(clean(_records(found))),
+        Text(),
+        _groups(found),
+        Text(),
+        *[Text(clean(line)) for line in _figures(found)],
+        Text(),
+        *[Text(clean(line)) for line in _memory(found)],
+    ]
+    if found.warnings:
+        parts += [Text(), *(Text(clean(f"warning: {w}"), style="yellow") for w in found.warnings)]
+    parts += [Text(), *(Text(clean(f"note: {n}"), style="dim") for n in _notes(found))]
+    return Group(*parts)
+
+
+def _title(found: SessionPlan) -> str:
+    groups, nodes = len(found.config.groups), len(found.config.spec.cascade.nodes)
+    return f"{found.config.name}: a run trains {groups} groups of {nodes} nodes"
+
+
+def _records(found: SessionPlan) -> str:
+    split = found.estimate.basis.split
+    total = split.training + split.validation + split.held_out
+    return (
+        f"{total} records: {split.training} to propose from, {split.validation} to select by, "
+        f"{split.held_out} held out; {found.rejected} rows put aside"
+    )
+
+
+def _groups(found: SessionPlan) -> RenderableType:
+    estimate = found.estimate
+    nodes = [node.name for node in found.config.spec.cascade.nodes]
+    names = short_names(nodes)
+    table = plain_table("", "ends with", *_RIGHT, right=_RIGHT)
+    prepare = estimate.basis.prepare_calls
+    groups = sum(group.tokens for group in estimate.groups.values())
+    table.add_row(
+        cell("prepare"),
+        "",
+        NONE,
+        count_text(prepare.likely),
+        count_text(prepare.at_most),
+        count_text(max(0, estimate.tokens.likely - groups)),
+        _time(_prepare_seconds(found)),
+    )
+    for group in found.config.node_groups():
+        one = estimate.groups[group.key]
+        table.add_row(
+            cell(group_text(group.nodes, names)),
+            one.reason.value,
+            str(one.trials),
+            count_text(one.model_calls.likely),
+            count_text(one.model_calls.at_most),
+            count_text(one.tokens),
+            _time(one.seconds),
+        )
+    table.add_section()
+    table.add_row(
+        cell("the run", "bold"),
+        "",
+        str(sum(group.trials for group in estimate.groups.values())),
+        cell(count_text(estimate.model_calls.likely), "bold"),
+        count_text(estimate.model_calls.at_most),
+        count_text(estimate.tokens.likely),
+        cell(_time(estimate.seconds), "bold"),
+    )
+    return table
+
+
+def _prepare_seconds(found: SessionPlan) -> float | None:
+    if found.estimate.seconds is None:
+        return None
+    return max(0.0, found.estimate.seconds - found.schedule.seconds)
+
+
+def _time(seconds: float | None) -> str:
+    return seconds_text(seconds)
+
+
+def _figures(found: SessionPlan) -> list[str]:
+    estimate = found.estimate
+    basis = estimate.basis
+    lines = [
+        f"model calls  {estimate.model_calls.likely} expected, {estimate.model_calls.at_most} at "
+        f"most; {count_text(estimate.logical_calls)} node runs, the rest is shared or cached",
+        f"tokens       {count_text(estimate.input_tokens)} in, "
+        f"{count_text(estimate.output_tokens)} out",
+        f"embeddings   {estimate.embedding_requests} requests",
+    ]
+    if estimate.cost is not None:
+        lines.append(f"cost         {estimate.cost:.4g}, at the session's prices")
+    lines.append(f"time         {_speed(found)}")
+    cut = _cut(estimate)
+    lines.append(f"budget       {cut}")
+    if basis.parallelism:
+        lines.append(
+            f"at once      {found.schedule.at_once} Jobs, each with {basis.parallel_calls} calls "
+            "in flight"
+        )
+    return lines
+
+
+def _speed(found: SessionPlan) -> str:
+    basis = found.estimate.basis
+    if basis.seconds_per_call is None or found.estimate.seconds is None:
+        return "not known: no server was asked"
+    text = (
+        f"{seconds_text(found.estimate.seconds)}; {found.asked} calls asked, "
+        f"{basis.seconds_per_call:.2f} s each alone"
+    )
+    if basis.parallel_gain == 1:
+        text += ", one request at a time"
+    elif basis.parallel_gain is not None:
+        text += f", {basis.parallel_gain:.1f} times as many from two at once"
+    return text
+
+
+def _cut(estimate: RunEstimate) -> str:
+    reasons = {group.reason.value for group in estimate.groups.values()} & set(_BUDGETS)
+    if not reasons:
+        return "does not cut it short"
+    named = ", ".join(f"spec.budget.{_BUDGETS[reason]}" for reason in sorted(reasons))
+    return f"{named} cuts {count_text(estimate.cut_calls)} calls off"
+
+
+def _memory(found: SessionPlan) -> list[str]:
+    parts = [f"{m.stage} {memory_text(m.need)} of {memory_text(m.limit)}" for m in found.memory]
+    bound = (
+        f", of a budget of {memory_text(found.memory_budget)}"
+        if found.memory_budget is not None
+        else ""
+    )
+    return [
+        f"memory       {', '.join(parts)}",
+        f"             limits of Jobs at once {memory_text(found.schedule.limits)}{bound}; "
+        f"free here {memory_text(found.free_memory)}",
+    ]
+
+
+def _notes(found: SessionPlan) -> tuple[str, ...]:
+    return (
+        "expected: scores are drawn and answers that are short are taken to agree often, so that "
+        "their prompts are shared; at most: every answer differs and no search converges",
+        *found.notes,
+    )
