@@ -55,7 +55,7 @@ def in_archive(path: Path | str) -> Iterator[None]:
         raise ArchiveError(str(path), str(error), member=error.member, mend=error.mend) from error
     except FileNotFoundError as error:
         raise ArchiveError(
-            str(path), "no such file", mend="List the archives there are: `cascade archive list`."
+            str(path), "no such file", mend="List the archives there are: `cascade archive ls`."
         ) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from cascade_operator.cli import archive, crd, evaluate, plan, run, stages, traces, validate, worker
+from cascade_operator.cli import (
+    archive,
+    crd,
+    evaluate,
+    init,
+    plan,
+    run,
+    stages,
+    traces,
+    validate,
+    worker,
+)
 from cascade_operator.cli.boundary import CascadeGroup, set_debug
 from cascade_operator.cli.console import say
 
@@ -56,12 +67,17 @@ def cascade(
 ) -> None:
     """Train cascades of LLM agents on human-validated traces.
 
-    Start here: `cascade validate session.yaml`, then `cascade run session.yaml`. The same file is
-    what `kubectl apply` takes.
+    A session is one YAML file: it names the agents (nodes), their traces and the models. A run
+    proposes other prompts for each node (candidates), tries combinations of them for every subset
+    of the nodes (node groups), and leaves archives with the best programs it found.
+
+    Start here: `cascade init`, `cascade plan`, `cascade run`, `cascade archive ls`. Runs write
+    below `.cascade/` only. The same session is what `kubectl apply` takes in a cluster.
     """
     set_debug(ctx, debug=debug)
 
 
+app.command("init", rich_help_panel=TRAIN)(init.init)
 app.command("run", rich_help_panel=TRAIN)(run.run)
 app.command("validate", rich_help_panel=TRAIN)(validate.validate)
 app.command("plan", rich_help_panel=TRAIN)(plan.plan)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cascade_operator.api.errors import DataError
-from cascade_operator.cli.console import say, say_json, show
+from cascade_operator.cli.console import hint, say, say_json, show
 from cascade_operator.cli.figures import delta_text, memory_text, score_text, short_names
 from cascade_operator.cli.options import DEFAULT_STATE, Output, OutputOption, StateOption
 from cascade_operator.cli.tables import cell, plain_table
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from cascade_operator.archive.model import GroupArchive, RunArchive
 
 app = typer.Typer(
-    help="Look into archives: list, show, verify, take programs out.",
+    help="Look into archives: list, show, verify, take programs out.\n\n"
+    "An archive is one file that a run writes for each size of its node groups: the scores of all "
+    "it tried, the best programs, and what the next run starts from. Nothing here changes one.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -40,7 +42,7 @@ def list_archives(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """List the archived runs, oldest first.
+    """List the archived runs, oldest first, with their files.
 
     Example: `cascade archive ls --root /mnt/archives`
     """
@@ -68,13 +70,14 @@ def list_archives(
             say(f"  size {file.group_size}  {memory_text(file.bytes):>6}  {file.path}")
         for problem in run.problems:
             say(f"  {problem}", err=True)
+    hint("next: cascade archive show FILE, cascade archive program FILE > program.json")
 
 
 @app.command("show")
 def show_archive(file: FileArgument, output: OutputOption = Output.TEXT) -> None:
     """Show what an archive holds: its run, its groups and their figures.
 
-    Example: `cascade archive show .cascade/volumes/archives/default/tool-calls/FILE`
+    Example: `cascade archive show FILE`, with a file that `cascade archive ls` lists
     """
     from cascade_operator.archive.reader import read_archive
 

@@ -16,15 +16,8 @@ from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.cli.console import say
 
 COMMAND_ORDER = (
-    "run",
-    "validate",
-    "plan",
-    "archive",
-    "evaluate",
-    "traces",
-    "crd",
-    "stages",
-    "worker",
+    *("init", "validate", "plan", "run"),
+    *("archive", "evaluate", "traces", "crd", "stages", "worker"),
 )
 """How ``cascade --help`` lists them: by theme, the first steps first."""
 

@@ -50,6 +50,12 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(clean(text), err=err)
 
 
+def hint(text: str) -> None:
+    """Tells a person at a terminal what may come next; a pipe or a log gets nothing of it."""
+    if is_interactive():
+        say(text, err=True)
+
+
 def show(renderable: RenderableType, *, err: bool = False) -> None:
     """Prints a table or another renderable."""
     output_console(err=err).print(renderable)

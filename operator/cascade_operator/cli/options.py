@@ -21,6 +21,11 @@ OutputOption = Annotated[
 ]
 StateOption = Annotated[
     Path,
-    typer.Option("--state", help="Folder of the local state: volumes, runs, status."),
+    typer.Option(
+        "--state",
+        help="Folder in which runs keep what they need and leave: archives, logs, status.",
+    ),
 ]
 DEFAULT_STATE = Path(".cascade")
+DEFAULT_SESSION = Path("session.yaml")
+"""What `cascade init` writes, and what the other commands read where no file is named."""

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cascade_operator.cli.console import is_interactive, output_console, say, say_json, show
-from cascade_operator.cli.options import DEFAULT_STATE, Output, OutputOption, StateOption
+from cascade_operator.cli.console import hint, is_interactive, output_console, say, say_json, show
+from cascade_operator.cli.options import (
+    DEFAULT_SESSION,
+    DEFAULT_STATE,
+    Output,
+    OutputOption,
+    StateOption,
+)
 from cascade_operator.cli.session_file import read_session
 
 if TYPE_CHECKING:
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def plan(
-    file: Annotated[Path, typer.Argument(help="A TrainingSession in YAML.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The session, in YAML.")] = DEFAULT_SESSION,
     calls: Annotated[
         bool,
         typer.Option(
@@ -35,10 +41,9 @@ def plan(
     """Estimate what a run takes: model calls, tokens, cost, time and memory.
 
     Reads the traces, renders real prompts, and plays the searches through without a model. To
-    learn the server's speed it asks the session's own model four short calls, and up to two more
-    where it must find out whether the server takes a JSON schema; their answers are kept nowhere.
-    The state folder is read, never written. A run makes the same estimate after its preparation,
-    and says at its end how far it was off.
+    learn the server's speed it asks the session's own model up to six short calls, and says so
+    before; their answers are kept nowhere. Writes nothing. A run makes the same estimate after its
+    preparation, and says at its end how far it was off.
 
     Example: `cascade plan session.yaml --no-calls`
     """
@@ -46,8 +51,10 @@ def plan(
 
     import asyncio
 
+    from cascade_operator.agents.dspy_settings import configure_dspy
     from cascade_operator.local.plan import plan_document, plan_session
 
+    configure_dspy()
     found = asyncio.run(
         _planned(plan_session, session, file.resolve().parent, state, ask=calls, output=output)
     )
@@ -57,8 +64,8 @@ def plan(
 
     from cascade_operator.cli.plan_view import render_plan
 
-    show(render_plan(found))
-    say(f"\nnext: cascade run {file}")
+    show(render_plan(found, width=output_console().width))
+    hint(f"\nnext: cascade run {file}")
 
 
 async def _planned(

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from cascade_operator.api.estimate import RunEstimate
     from cascade_operator.local.plan import SessionPlan
 
-_RIGHT = ("trials", "calls", "at most", "tokens", "time")
+NARROW = 72
+"""Columns below which the table leaves out what it can."""
+_RIGHT = ("calls", "at most", "tokens", "time")
 _BUDGETS = {
     "CallBudget": "maxModelCalls",
     "TokenBudget": "maxTokens or maxCost",
@@ -30,13 +32,13 @@ _BUDGETS = {
 }
 
 
-def render_plan(found: SessionPlan) -> RenderableType:
-    """Renders a plan."""
+def render_plan(found: SessionPlan, *, width: int = 80) -> RenderableType:
+    """Renders a plan; on a narrow screen without what each group ends with."""
     parts: list[RenderableType] = [
         Text(clean(_title(found)), style="bold"),
         Text(clean(_records(found))),
         Text(),
-        _groups(found),
+        _groups(found, narrow=width < NARROW),
         Text(),
         *[Text(clean(line)) for line in _figures(found)],
         Text(),
@@ -62,16 +64,17 @@ def _records(found: SessionPlan) -> str:
     )
 
 
-def _groups(found: SessionPlan) -> RenderableType:
+def _groups(found: SessionPlan, *, narrow: bool) -> RenderableType:
     estimate = found.estimate
     nodes = [node.name for node in found.config.spec.cascade.nodes]
     names = short_names(nodes)
-    table = plain_table("", "ends with", *_RIGHT, right=_RIGHT)
+    ends = ("trials",) if narrow else ("ends with", "trials")
+    table = plain_table("", *ends, *_RIGHT, right=("trials", *_RIGHT))
     prepare = estimate.basis.prepare_calls
     groups = sum(group.tokens for group in estimate.groups.values())
     table.add_row(
         cell("prepare"),
-        "",
+        *(() if narrow else ("",)),
         NONE,
         count_text(prepare.likely),
         count_text(prepare.at_most),
@@ -82,7 +85,7 @@ def _groups(found: SessionPlan) -> RenderableType:
         one = estimate.groups[group.key]
         table.add_row(
             cell(group_text(group.nodes, names)),
-            one.reason.value,
+            *(() if narrow else (one.reason.value,)),
             str(one.trials),
             count_text(one.model_calls.likely),
             count_text(one.model_calls.at_most),
@@ -92,7 +95,7 @@ def _groups(found: SessionPlan) -> RenderableType:
     table.add_section()
     table.add_row(
         cell("the run", "bold"),
-        "",
+        *(() if narrow else ("",)),
         str(sum(group.trials for group in estimate.groups.values())),
         cell(count_text(estimate.model_calls.likely), "bold"),
         count_text(estimate.model_calls.at_most),

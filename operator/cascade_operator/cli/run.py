@@ -11,7 +11,13 @@ import typer
 
 from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.cli.console import is_interactive, say, say_json, show
-from cascade_operator.cli.options import DEFAULT_STATE, Output, OutputOption, StateOption
+from cascade_operator.cli.options import (
+    DEFAULT_SESSION,
+    DEFAULT_STATE,
+    Output,
+    OutputOption,
+    StateOption,
+)
 from cascade_operator.cli.progress_view import LineView, LiveView, ProgressView
 from cascade_operator.cli.session_file import read_session
 from cascade_operator.cli.summary import render_summary
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="A TrainingSession in YAML.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The session, in YAML.")] = DEFAULT_SESSION,
     state: StateOption = DEFAULT_STATE,
     output: OutputOption = Output.TEXT,
     retrain: Annotated[
@@ -36,7 +42,11 @@ def run(
     starts a new run when its file changes, or with `--retrain`; it then starts warm from its
     archives.
 
-    Example: `cascade run examples/quickstart.yaml`
+    Writes below the state folder: archives in `volumes/`, a log of each Job in `runs/ID/logs/`,
+    and `sessions/NAME/status.yaml`. Jobs are processes here: one that prepares, one for each group
+    of nodes, and some that write archives.
+
+    Example: `cascade run session.yaml`
     """
     session = read_session(file)
 
@@ -64,12 +74,13 @@ def run(
         )
     except asyncio.CancelledError:
         raise typer.Exit(ENDED_HARD) from None
-    _print_end(ended, session, output)
+    _print_end(ended, session, state, output)
     raise typer.Exit(int(ended.outcome.exit_code))
 
 
-def _print_end(ended: Ended, session: TrainingSession, output: Output) -> None:
+def _print_end(ended: Ended, session: TrainingSession, state: Path, output: Output) -> None:
     from cascade_operator.cli.forecast import forecast_of_run
+    from cascade_operator.cli.next_steps import next_steps
     from cascade_operator.cli.snapshot import uses_embedded_model
 
     outcome = ended.outcome
@@ -85,7 +96,7 @@ def _print_end(ended: Ended, session: TrainingSession, output: Output) -> None:
         )
         return
     show(render_summary(ended.last, embedded=uses_embedded_model(session)))
-    for line in forecast_of_run(ended):
+    for line in (*forecast_of_run(ended), *next_steps(ended.last, state)):
         say(line)
     if ended.nothing_to_do:
         say("nothing has changed since; --retrain starts a new run")

@@ -27,7 +27,7 @@ def read_session_text(file: Path) -> bytes:
     except OSError as error:
         raise SpecError(
             f"{file}: {error.strerror or error}",
-            mend="name a file with a TrainingSession; examples/quickstart.yaml is one",
+            mend="name a session's file; `cascade init` writes a first one, session.yaml",
         ) from error
     if len(content) > MAX_BYTES:
         raise SpecError(f"{file}: larger than 1 MiB", mend="a session is a short YAML file")

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 SHOWN_REJECTIONS = 10
 
 app = typer.Typer(
-    help="Make, check and show human-validated traces.",
+    help="Make, check and show human-validated traces.\n\n"
+    "A trace is one run of your agents: a line of a .jsonl file, or a row of a .parquet one, with "
+    "`record_id`, `agent_chain_inputs` and `agent_chain_outputs` (for each node the fields it read "
+    "and wrote), and `validated_json` (the final fields that a person found right).",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )

@@ -11,8 +11,8 @@ import typer
 
 from cascade_operator.api.errors import SpecError
 from cascade_operator.cli.boundary import report_error
-from cascade_operator.cli.console import say, say_json
-from cascade_operator.cli.options import Output, OutputOption
+from cascade_operator.cli.console import hint, say, say_json
+from cascade_operator.cli.options import DEFAULT_SESSION, Output, OutputOption
 from cascade_operator.cli.session_file import read_session
 
 if TYPE_CHECKING:
@@ -21,19 +21,18 @@ if TYPE_CHECKING:
 
 
 def validate(
-    files: Annotated[
-        list[Path], typer.Argument(help="TrainingSessions in YAML.", show_default=False)
-    ],
+    files: Annotated[list[Path] | None, typer.Argument(help="Sessions, in YAML.")] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Check sessions without running them; ends with 64 when one is invalid.
 
-    Shows of a valid one which node reads what from which, and how many groups it trains.
+    Shows of a valid one which node reads what from which, and how many groups of nodes it trains.
+    Without a file it checks `session.yaml`.
 
-    Example: `cascade validate examples/*.yaml`
+    Example: `cascade validate session.yaml`
     """
     valid = True
-    for file in files:
+    for file in files or [DEFAULT_SESSION]:
         try:
             session = read_session(file)
         except SpecError as error:
@@ -73,6 +72,7 @@ def _print_valid(file: Path, session: TrainingSession, output: Output) -> None:
     )
     for line in reading_lines(cascade):
         say(f"  {line}")
+    hint(f"next: cascade plan {file}, then cascade run {file}")
 
 
 def reading_lines(cascade: CascadeSpec) -> list[str]:

@@ -95,6 +95,9 @@ async def plan_session(
 ) -> SessionPlan:
     """Plans a session's next run as ``cascade run`` would start it from nothing.
 
+    DSPy must have been set up before (``agents.dspy_settings``), outside of any event loop: its
+    settings belong to the task that made them.
+
     Args:
         session: The session as its user wrote it.
         base_dir: Where its relative paths begin.

@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import Final
 
 from cascade_operator.agents.cascade import Cascade
-from cascade_operator.agents.dspy_settings import configure_dspy
 from cascade_operator.api.estimate import CountRange
 from cascade_operator.api.models_spec import ModelSpec, StructuredOutput
 from cascade_operator.api.records import SplitCounts
@@ -100,7 +99,6 @@ def describe(places: PlanPlaces) -> Described:
         DataError: The traces are unusable.
         SpecError: The session names no source that can be used here, or a module that is missing.
     """
-    configure_dspy()
     spec = places.config.spec
     traces = load_traces(places)
     records = _by_split(spec, traces)

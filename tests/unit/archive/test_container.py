@@ -273,7 +273,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, make):
 def test_a_missing_file_says_so(tmp_path):
     with pytest.raises(ArchiveError, match="no such file") as caught:
         read_archive(tmp_path / "gone.tar.zst")
-    assert "archive list" in caught.value.mend
+    assert "archive ls" in caught.value.mend
 
 
 def test_a_pass_that_stops_early_leaves_no_error(archive):

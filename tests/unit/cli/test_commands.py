@@ -25,8 +25,10 @@ spec:
   groups: {sizes: [1, 4]}
 """
 COMMANDS = [
+    ["init"],
     ["run"],
     ["validate"],
+    ["plan"],
     ["archive", "ls"],
     ["archive", "show"],
     ["archive", "verify"],
@@ -87,13 +89,22 @@ def test_version():
     ("arguments", "said"),
     [
         pytest.param(["rnu"], "Did you mean 'run'?", id="typo"),
-        pytest.param(["run"], "Missing argument", id="no-file"),
+        pytest.param(["archive", "show"], "Missing argument", id="no-file"),
         pytest.param(["run", "x.yaml", "--output", "xml"], "'xml'", id="bad-choice"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2(arguments, said):
     result = cascade(*arguments)
     assert (result.exit_code, said in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "plan"])
+def test_without_a_file_they_read_what_init_writes(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = cascade(command)
+    assert result.exit_code == 64
+    assert "session.yaml: No such file" in result.stderr
+    assert "cascade init" in result.stderr
 
 
 def test_validate_shows_who_reads_what(valid):
