@@ -62,6 +62,10 @@ class RunKeys:
         """The live figures of a Job: ``prepare``, ``archive`` or a group's key."""
         return f"{self.prefix}progress:{name}"
 
+    def timeline(self) -> str:
+        """A hash: one field for each attempt of each Job, with its stages and memory."""
+        return f"{self.prefix}timeline"
+
     def document(self, name: str) -> str:
         """What the run says of itself for a reader, by its name in the archives."""
         return f"{self.prefix}document:{name}"

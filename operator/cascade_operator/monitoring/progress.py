@@ -1,21 +1,29 @@
-"""Stage 60: a Job's live figures, published to Redis about once a second."""
+"""Stage 60: a Job's live figures, published to Redis about once a second, and its timeline."""
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
 from redis.exceptions import RedisError
 
+from cascade_operator.api.errors import CascadeError
 from cascade_operator.api.records import CallFigures, Progress
 from cascade_operator.api.status import SpentStatus
+from cascade_operator.monitoring.stage_log import watching_stages
+from cascade_operator.monitoring.timeline import FINISHED, JobTimeline
 
 _LOG = logging.getLogger(__name__)
 _TTL_SECONDS: Final = 3600
+_TIMELINE_TTL_SECONDS: Final = 14 * 24 * 3600
+_TIMELINE_EVERY: Final = 5
+"""Records to one writing of the timeline: what a killed Job may lose of it, in seconds."""
 
 
 class ProgressPublisher:
@@ -29,6 +37,8 @@ class ProgressPublisher:
         memory: Gives the working set and its limit, in bytes.
         spent: Gives the run's budget counters; None where they cannot be read.
         interval: Seconds between two records.
+        timeline: Keeps the Job's stages and memory; None for none.
+        timeline_key: The hash of the run's timelines.
     """
 
     def __init__(
@@ -41,6 +51,8 @@ class ProgressPublisher:
         memory: Callable[[], tuple[int, int]] = lambda: (0, 0),
         spent: Callable[[], SpentStatus | None] = lambda: None,
         interval: float = 1.0,
+        timeline: JobTimeline | None = None,
+        timeline_key: str = "",
     ) -> None:
         self._client = client
         self._key = key
@@ -49,6 +61,9 @@ class ProgressPublisher:
         self._memory = memory
         self._spent = spent
         self._interval = interval
+        self._timeline = timeline
+        self._timeline_key = timeline_key
+        self._watching = ExitStack()
         self._lock = threading.Lock()
         self._figures: dict[str, Any] = {"stage": 0}
         self._stop = threading.Event()
@@ -63,10 +78,14 @@ class ProgressPublisher:
         """
         with self._lock:
             self._figures.update(figures)
+        if self._timeline is not None and "stage" in figures:
+            self._timeline.moved_to(figures["stage"])
         if publish:
             self._publish()
 
     def __enter__(self) -> Self:
+        if self._timeline is not None:
+            self._watching.enter_context(watching_stages(self._timeline))
         self._thread.start()
         return self
 
@@ -78,18 +97,42 @@ class ProgressPublisher:
     ) -> None:
         self._stop.set()
         self._thread.join(timeout=2.0)
+        self._watching.close()
         if kind is None:
             self._publish()
+        if self._timeline is not None:
+            reason = error.reason if isinstance(error, CascadeError) else "Error"
+            self._timeline.ended(FINISHED if kind is None else reason)
+            self.publish_timeline()
+
+    def publish_timeline(self) -> None:
+        """Writes the timeline so far; a killed Job leaves the last one that was written."""
+        if self._timeline is None:
+            return
+        try:
+            text = json.dumps(self._timeline.to_json(), separators=(",", ":"))
+            with self._client.pipeline() as pipe:
+                pipe.hset(self._timeline_key, self._timeline.field, text)
+                pipe.expire(self._timeline_key, _TIMELINE_TTL_SECONDS)
+                pipe.execute()
+        except (RedisError, OSError, ValueError) as error:
+            _LOG.debug("no timeline: %s", error)
 
     def _run(self) -> None:
+        rounds = 0
         while not self._stop.wait(self._interval):
             self._publish()
+            if rounds % _TIMELINE_EVERY == 0:
+                self.publish_timeline()
+            rounds += 1
 
     def _publish(self) -> None:
         with self._lock:
             figures = dict(self._figures)
         try:
             used, limit = self._memory()
+            if self._timeline is not None:
+                self._timeline.read_memory(used, limit)
             record = Progress(
                 name=self._name,
                 calls=self._calls(),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from cascade_operator.stages import stage
 
@@ -48,6 +49,29 @@ STAGE_METRICS = StageMetrics()
 """The figures of this process. A worker is one Job, so they are that Job's."""
 
 
+class StageWatcher(Protocol):
+    """Told of each stage as it begins and ends; called from the stage's own thread."""
+
+    def entered(self, code: int) -> None:
+        """A stage began."""
+
+    def left(self, code: int) -> None:
+        """A stage ended."""
+
+
+_WATCHERS: list[StageWatcher] = []
+
+
+@contextmanager
+def watching_stages(watcher: StageWatcher) -> Iterator[None]:
+    """Tells a watcher of the stages that run meanwhile, save those of single batches."""
+    _WATCHERS.append(watcher)
+    try:
+        yield
+    finally:
+        _WATCHERS.remove(watcher)
+
+
 def log_stage(code: int, message: str, **fields: object) -> None:
     """Logs one line under a stage's code."""
     _LOG.info("%s: %s", stage(code).label, message, extra={"stage": code, "fields": fields})
@@ -79,6 +103,9 @@ def run_stage(code: int, *, level: int = logging.INFO, **fields: object) -> Iter
     extra = {"stage": code, "fields": fields}
     _LOG.log(level, "%s started%s", label, f" ({shown})" if shown else "", extra=extra)
     begin = time.perf_counter()
+    watchers = tuple(_WATCHERS) if level >= logging.INFO else ()
+    for watcher in watchers:
+        watcher.entered(code)
     failed = True
     try:
         yield
@@ -86,6 +113,8 @@ def run_stage(code: int, *, level: int = logging.INFO, **fields: object) -> Iter
     finally:
         seconds = time.perf_counter() - begin
         STAGE_METRICS.add(code, seconds, failed=failed)
+        for watcher in watchers:
+            watcher.left(code)
         outcome = "left early" if failed else "done"
         _LOG.log(
             level, "%s %s after %.2f s", label, outcome, seconds, extra=extra | {"seconds": seconds}

@@ -24,7 +24,6 @@ from cascade_operator.archive.model import (
     TrialRow,
 )
 from cascade_operator.archive.writer import ArchiveFile, write_archives
-from cascade_operator.monitoring.progress import ProgressPublisher
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
 from cascade_operator.traces.record import Split
 from cascade_operator.traces.store import TraceStore
@@ -62,17 +61,14 @@ def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> A
     if written is not None and all((context.archives / a.path).is_file() for a in written.archives):
         # The last attempt was cut short as it removed keys: some of what it archived is gone.
         return _cleaned_up(data, written)
-    publisher = ProgressPublisher(
-        context.redis,
-        context.keys.progress("archive"),
-        "archive",
-        memory=context.memory_figures,
-    )
+    publisher = context.publisher("archive")
     with context.memory, publisher:
         publisher.update(stage=50, note="final" if final else "progressive", publish=True)
         with run_stage(50, final=final, groups=len(groups)):
             pool = data.pool_of([node.name for node in context.config.spec.cascade.nodes])
             results = _results(context, data, groups, pool)
+            publisher.publish_timeline()
+            data.collect_timeline()
             run = _collect(context, data, results, pool, progressive=not final)
             context.check()
             files = write_archives(run, context.archives, context.config.spec.archive.compression)

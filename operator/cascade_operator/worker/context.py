@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,12 @@ from redis.retry import Retry
 
 from cascade_operator.api.errors import ServiceUnavailable, SpecError
 from cascade_operator.api.keys import RunKeys
+from cascade_operator.api.records import CallFigures
 from cascade_operator.api.redis_mends import redis_mend
 from cascade_operator.api.run import RunConfig
+from cascade_operator.api.status import SpentStatus
+from cascade_operator.monitoring.progress import ProgressPublisher
+from cascade_operator.monitoring.timeline import JobTimeline
 from cascade_operator.resources.gate import MemoryGate
 from cascade_operator.resources.processes import choose_reader
 from cascade_operator.worker.stop import StopSignal
@@ -47,6 +51,7 @@ class JobContext:
         termination_log: Where the final message goes.
         memory: The memory gate.
         stop: Set when the process was told to leave.
+        attempt: The Job's attempt, from 1.
     """
 
     config: RunConfig
@@ -59,6 +64,7 @@ class JobContext:
     termination_log: Path
     memory: MemoryGate
     stop: StopSignal
+    attempt: int = 1
 
     def check(self) -> None:
         """Asked between steps: returns while work may go on.
@@ -74,6 +80,31 @@ class JobContext:
         """Returns the working set and its limit, in bytes."""
         reading = self.memory.sample()
         return reading.working_set, reading.limit
+
+    def publisher(
+        self,
+        name: str,
+        *,
+        calls: Callable[[], CallFigures] = CallFigures,
+        spent: Callable[[], SpentStatus | None] = lambda: None,
+    ) -> ProgressPublisher:
+        """Returns what publishes this Job's figures and keeps its timeline.
+
+        Args:
+            name: ``prepare``, ``archive`` or a group's key.
+            calls: Gives the call figures so far.
+            spent: Gives the run's budget counters; None where they cannot be read.
+        """
+        return ProgressPublisher(
+            self.redis,
+            self.keys.progress(name),
+            name,
+            calls=calls,
+            memory=self.memory_figures,
+            spent=spent,
+            timeline=JobTimeline(name, self.attempt),
+            timeline_key=self.keys.timeline(),
+        )
 
 
 def read_context(env: Mapping[str, str], stop: StopSignal) -> JobContext:

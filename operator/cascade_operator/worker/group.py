@@ -54,14 +54,7 @@ def run_group(
         log_stage(41, f"group {key} had finished; its result stands")
         return finished[1]
     calls = open_calls(context, spent)
-    publisher = ProgressPublisher(
-        context.redis,
-        context.keys.progress(key),
-        key,
-        calls=calls.figures,
-        spent=calls.spent,
-        memory=context.memory_figures,
-    )
+    publisher = context.publisher(key, calls=calls.figures, spent=calls.spent)
     with context.memory, calls, publisher:
         publisher.update(stage=41, total=context.config.spec.optimizer.trials, publish=True)
         outcome = _search(

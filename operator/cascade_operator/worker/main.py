@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def run_job(job: Job, env: Mapping[str, str], stop: StopSignal) -> int:
 
 def _run(arguments: argparse.Namespace, context: JobContext) -> TerminationMessage:
     """Runs the Job that was asked for; imports only what it needs, so that a group is quick."""
+    context = replace(context, attempt=arguments.attempt)
     if arguments.job == "prepare":
         from cascade_operator.worker.prepare import run_prepare  # noqa: PLC0415
 

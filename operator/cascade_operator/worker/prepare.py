@@ -11,6 +11,7 @@ from cascade_operator.api.errors import RunDataGone
 from cascade_operator.api.records import PrepareResult, SplitCounts
 from cascade_operator.api.search_spec import OptimizerSpec
 from cascade_operator.api.status import SpentStatus
+from cascade_operator.archive.members import RECORDS
 from cascade_operator.archive.model import RunArchive
 from cascade_operator.monitoring.progress import ProgressPublisher
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
@@ -31,6 +32,7 @@ from cascade_operator.worker.calls import JobCalls, open_calls
 from cascade_operator.worker.context import JobContext, eviction_note
 from cascade_operator.worker.foresight import BaseRuns, put_estimate
 from cascade_operator.worker.leftovers import remove_unfit
+from cascade_operator.worker.records_document import records_document
 from cascade_operator.worker.restore import archived_traces, own_archive, restore_run
 from cascade_operator.worker.run_data import RunData
 from cascade_operator.worker.trace_source import load_traces
@@ -55,14 +57,7 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
     warnings = [note for note in (eviction_note(context.redis),) if note]
     for note in warnings:
         log_stage(15, note)
-    publisher = ProgressPublisher(
-        context.redis,
-        context.keys.progress("prepare"),
-        "prepare",
-        calls=calls.figures,
-        spent=calls.spent,
-        memory=context.memory_figures,
-    )
+    publisher = context.publisher("prepare", calls=calls.figures, spent=calls.spent)
     with context.memory, calls, publisher:
         publisher.update(stage=84, total=STEPS, note="reading traces", publish=True)
         traces = load_traces(context)
@@ -103,6 +98,11 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
             finished=restored,
             seconds=time.monotonic() - began,
         )
+    said = (*warnings, *removed, *started.notes, *notes)
+    data.put_document(
+        RECORDS,
+        records_document(traces, splits, warm_started_from=started.source, notes=said),
+    )
     result = PrepareResult(
         records=len(traces.records),
         rejected=traces.bad,
@@ -110,7 +110,7 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
         split=splits,
         candidates=pool.counts,
         warm_started_from=started.source,
-        imputed=[*warnings, *removed, *started.notes, *notes][:32],
+        imputed=list(said[:32]),
         restored_groups=list(restored),
         peak_memory=context.memory.peak,
         calls=calls.figures(),

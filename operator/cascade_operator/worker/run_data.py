@@ -17,13 +17,14 @@ from cascade_operator.api.records import ArchiveResult, GroupResult, PrepareResu
 from cascade_operator.api.redis_mends import redis_mend
 from cascade_operator.archive.arrays import check_npz
 from cascade_operator.archive.errors import MalformedError
-from cascade_operator.archive.members import DOCUMENTS, byte_cap
+from cascade_operator.archive.members import DOCUMENTS, TIMELINE, byte_cap
 from cascade_operator.monitoring.stage_log import log_stage
 from cascade_operator.training.checkpoint import RedisCheckpoints
 from cascade_operator.training.outcome import GroupOutcome
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.posterior import Posterior
 from cascade_operator.training.trial import whole_number
+from cascade_operator.worker.timelines import merge_timelines
 
 TTL_SECONDS: Final = 14 * 24 * 3600
 MAX_BYTES: Final = 64 << 20
@@ -187,6 +188,21 @@ class RunData:
         for name, data in documents.items():
             self._put(self._keys.document(name), data)
 
+    def collect_timeline(self) -> None:
+        """Makes the timeline's document of what each attempt of each Job has left so far.
+
+        A restored run keeps the attempts of its archive: they are known by Job, attempt and start.
+        """
+        held = self._redis_hash(self._keys.timeline())
+        try:
+            archived = self._get_json(self._keys.document(TIMELINE))
+        except RunDataGone as error:
+            log_stage(50, f"the earlier timeline is left out: {error}")
+            archived = None
+        jobs = merge_timelines(archived, held)
+        if jobs:
+            self.put_document(TIMELINE, {"version": 1, "jobs": jobs})
+
     def documents(self) -> dict[str, bytes]:
         """Reads those of the archives' ``DOCUMENTS`` that an archive can take, as JSON.
 
@@ -266,6 +282,14 @@ class RunData:
             self._redis.unlink(key)
         except redis.RedisError as error:
             raise _unavailable(error) from error
+
+    def _redis_hash(self, key: str) -> Mapping[bytes, bytes]:
+        try:
+            self._redis.expire(key, TTL_SECONDS)
+            found: Any = self._redis.hgetall(key)
+        except redis.RedisError as error:
+            raise _unavailable(error) from error
+        return dict(found)
 
     def _get(self, key: str) -> bytes | None:
         try:

@@ -1,0 +1,77 @@
+"""What a reader should know of a run's records: ``18_records.json``. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cascade_operator.api.records import SplitCounts
+from cascade_operator.traces.record import TraceRecord, TraceSet
+
+MAX_REJECTED: Final = 300
+MAX_NOTES: Final = 300
+MAX_METRICS: Final = 50
+"""Names of figures kept of one node."""
+_MAX_NOTE: Final = 1000
+_MAX_NAME: Final = 100
+
+
+def records_document(
+    traces: TraceSet,
+    split: SplitCounts,
+    *,
+    warm_started_from: str,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """Returns what prepare found: what is used, put aside and filled in, as JSON.
+
+    Args:
+        traces: The records in use and the rows put aside.
+        split: How many records each split has.
+        warm_started_from: Session id of the run it started from; empty for a cold start.
+        notes: What was imputed, left out or warned of.
+    """
+    return {
+        "version": 1,
+        "records": len(traces.records),
+        "split": split.dump(),
+        "duplicates": traces.duplicates,
+        "rejected": {
+            "total": traces.bad,
+            "rows": [
+                {"row": bad.row, "recordId": bad.record_id, "reason": bad.reason}
+                for bad in traces.rejected[:MAX_REJECTED]
+            ],
+        },
+        "warmStartedFrom": warm_started_from,
+        "notes": {"total": len(notes), "shown": [note[:_MAX_NOTE] for note in notes[:MAX_NOTES]]},
+        "traceMetrics": trace_metrics(traces.records),
+    }
+
+
+def trace_metrics(records: Sequence[TraceRecord]) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns the means of the figures that came with the traces.
+
+    Returns:
+        Node -> figure -> ``mean`` and ``records``, the number of records that have it.
+    """
+    sums: dict[str, dict[str, tuple[float, int]]] = {}
+    for record in records:
+        for node, figures in record.metrics.items():
+            own = sums.setdefault(node[:_MAX_NAME], {})
+            for name, value in figures.items():
+                shown = name[:_MAX_NAME]
+                if shown not in own and len(own) >= MAX_METRICS:
+                    continue
+                total, count = own.get(shown, (0.0, 0))
+                own[shown] = total + value, count + 1
+    return {
+        node: {
+            name: {"mean": total / count, "records": count}
+            for name, (total, count) in own.items()
+            if math.isfinite(total)
+        }
+        for node, own in sums.items()
+        if own
+    }
