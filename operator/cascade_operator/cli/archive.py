@@ -11,9 +11,9 @@ import typer
 
 from cascade_operator.api.errors import DataError
 from cascade_operator.cli.console import hint, say, say_json, show
-from cascade_operator.cli.figures import delta_text, memory_text, score_text, short_names
 from cascade_operator.cli.options import DEFAULT_STATE, Output, OutputOption, StateOption
 from cascade_operator.cli.tables import cell, plain_table
+from cascade_operator.monitoring.figures import delta_text, memory_text, score_text, short_names
 
 if TYPE_CHECKING:
     from cascade_operator.archive.catalog import ArchivedRun

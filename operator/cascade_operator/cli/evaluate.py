@@ -15,7 +15,6 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cascade_operator.cli.console import is_interactive, output_console, say, say_json
-from cascade_operator.cli.figures import count_text, score_text
 from cascade_operator.cli.options import (
     DEFAULT_SESSION,
     DEFAULT_STATE,
@@ -24,6 +23,7 @@ from cascade_operator.cli.options import (
     StateOption,
 )
 from cascade_operator.cli.session_file import read_session
+from cascade_operator.monitoring.figures import count_text, score_text
 
 if TYPE_CHECKING:
     from cascade_operator.api.session import TrainingSessionSpec

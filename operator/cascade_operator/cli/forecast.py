@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cascade_operator.api.estimate import RunEstimate, compared, read_estimate
 from cascade_operator.api.status import Phase
-from cascade_operator.cli.figures import seconds_text
+from cascade_operator.monitoring.figures import seconds_text
 
 if TYPE_CHECKING:
     from cascade_operator.archive.model import RunArchive

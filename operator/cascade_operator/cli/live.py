@@ -7,7 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cascade_operator.cli.console import clean
-from cascade_operator.cli.figures import (
+from cascade_operator.cli.tables import cell, plain_table
+from cascade_operator.cli.view import GroupRow, RunView
+from cascade_operator.monitoring.figures import (
     NONE,
     count_text,
     delta_text,
@@ -16,8 +18,6 @@ from cascade_operator.cli.figures import (
     score_text,
     seconds_text,
 )
-from cascade_operator.cli.tables import cell, plain_table
-from cascade_operator.cli.view import GroupRow, RunView
 
 PHASES = ("Preparing", "Training", "Archiving")
 _FIGURES = ("trials", "baseline", "best", "change", "held-out", "memory")

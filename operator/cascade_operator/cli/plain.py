@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cascade_operator.cli.events import Event, changes, heartbeat
-from cascade_operator.cli.figures import (
+from cascade_operator.cli.view import GroupRow, RunView
+from cascade_operator.monitoring.figures import (
     count_text,
     delta_text,
     memory_text,
@@ -11,7 +12,6 @@ from cascade_operator.cli.figures import (
     score_text,
     seconds_text,
 )
-from cascade_operator.cli.view import GroupRow, RunView
 
 
 def change_lines(before: RunView | None, after: RunView) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cascade_operator.cli.console import clean
-from cascade_operator.cli.figures import (
+from cascade_operator.cli.tables import cell, plain_table
+from cascade_operator.monitoring.figures import (
     NONE,
     count_text,
     group_text,
@@ -16,7 +17,6 @@ from cascade_operator.cli.figures import (
     seconds_text,
     short_names,
 )
-from cascade_operator.cli.tables import cell, plain_table
 
 if TYPE_CHECKING:
     from cascade_operator.api.estimate import RunEstimate

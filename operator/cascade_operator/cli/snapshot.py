@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from cascade_operator.api.quantity import parse_quantity
 from cascade_operator.api.status import Phase
-from cascade_operator.cli.figures import group_text, short_names
 from cascade_operator.cli.view import (
     ArchiveRow,
     AttributionRow,
@@ -20,6 +19,7 @@ from cascade_operator.cli.view import (
 )
 from cascade_operator.local.embedded import needs_of
 from cascade_operator.local.servers.chat import CHAT_MODEL_NOTE
+from cascade_operator.monitoring.figures import group_text, short_names
 from cascade_operator.stages import STAGES
 
 if TYPE_CHECKING:

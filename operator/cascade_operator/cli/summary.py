@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cascade_operator.cli.console import clean
-from cascade_operator.cli.figures import delta_text, memory_text, score_text, seconds_text
 from cascade_operator.cli.tables import cell, plain_table
 from cascade_operator.cli.view import BestRow, RunView
+from cascade_operator.monitoring.figures import delta_text, memory_text, score_text, seconds_text
 
 EMBEDDED_NOTE = (
     "the embedded model is small and few examples were scored: these figures show the machinery, "

@@ -12,8 +12,6 @@ from cascade_operator.api.records import ArchiveResult, GroupResult
 from cascade_operator.api.status import (
     ArchiveStatus,
     AttributionStatus,
-    BestStatus,
-    format_score,
 )
 from cascade_operator.archive.catalog import SessionFolder, excess_files, list_runs, remove_files
 from cascade_operator.archive.model import (
@@ -27,21 +25,19 @@ from cascade_operator.archive.writer import ArchiveFile, write_archives
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
 from cascade_operator.traces.record import Split
 from cascade_operator.traces.store import TraceStore
-from cascade_operator.training.attribution import attribute
 from cascade_operator.training.calls.call_cache import SingleFlightCache
 from cascade_operator.training.calls.factory import CallServices, make_lm
 from cascade_operator.training.history import History
 from cascade_operator.training.outcome import GroupOutcome
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.posterior import Posterior
+from cascade_operator.training.results import Results, attribution_of, best_of, result_document
 from cascade_operator.training.space import ProgramSpace
 from cascade_operator.training.state import SearchState
 from cascade_operator.training.trial import Trial
 from cascade_operator.worker.context import JobContext
 from cascade_operator.worker.leftovers import check_outcome
-from cascade_operator.worker.run_data import RunData, result_document
-
-Results = Mapping[str, tuple[GroupOutcome, GroupResult]]
+from cascade_operator.worker.run_data import RunData
 
 
 def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> ArchiveResult:
@@ -243,58 +239,11 @@ def program_json(cascade: Cascade, pool: CandidatePool, choice: Mapping[str, int
     return ordered_json(cascade.program(pool.programs(choice)).dump_state()).encode()
 
 
-def best_of(results: Results) -> BestStatus | None:
-    """Returns the best group by validation score; ties go to the smaller, then the earlier one."""
-    if not results:
-        return None
-    outcome, figures = min(
-        results.values(),
-        key=lambda pair: (-pair[1].score, pair[0].group.size, pair[0].group.positions),
-    )
-    improvement = None
-    if figures.held_out is not None and figures.baseline_held_out is not None:
-        improvement = format_score(figures.held_out - figures.baseline_held_out)
-    return BestStatus(
-        group=outcome.group.key,
-        score=format_score(figures.score),
-        held_out=_four(figures.held_out),
-        baseline_held_out=_four(figures.baseline_held_out),
-        improvement=improvement,
-    )
-
-
 def _attribution(context: JobContext, results: Results) -> list[AttributionStatus]:
     spec = context.config.spec
     nodes = [node.name for node in spec.cascade.nodes]
     with run_stage(63, groups=len(results)):
         return attribution_of(nodes, results, seed=spec.optimizer.seed)
-
-
-def attribution_of(nodes: Sequence[str], results: Results, *, seed: int) -> list[AttributionStatus]:
-    """Returns what training each node was worth; nothing unless every subset was scored.
-
-    Args:
-        nodes: All nodes of the cascade.
-        results: What the groups found.
-        seed: Of the bootstrap.
-    """
-    scored = {
-        frozenset(outcome.group.nodes): outcome.held_out_scores
-        for outcome, _ in results.values()
-        if outcome.held_out_scores
-    }
-    baseline = next(
-        (o.baseline_held_out_scores for o, _ in results.values() if o.baseline_held_out_scores), ()
-    )
-    return [
-        AttributionStatus(
-            node=one.node,
-            value=format_score(one.value),
-            low=format_score(one.low),
-            high=format_score(one.high),
-        )
-        for one in attribute(nodes, baseline, scored, seed=seed) or ()
-    ]
 
 
 def _retain(context: JobContext) -> None:
@@ -311,7 +260,3 @@ def _status(file: ArchiveFile) -> ArchiveStatus:
     return ArchiveStatus(
         group_size=file.group_size, path=str(file.path), sha256=file.sha256, bytes=file.bytes
     )
-
-
-def _four(value: float | None) -> str | None:
-    return None if value is None else format_score(value)

@@ -101,7 +101,9 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
     said = (*warnings, *removed, *started.notes, *notes)
     data.put_document(
         RECORDS,
-        records_document(traces, splits, warm_started_from=started.source, notes=said),
+        records_document(
+            traces, splits, warm_started_from=started.source, notes=said, calls=calls.figures()
+        ),
     )
     result = PrepareResult(
         records=len(traces.records),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cascade_operator.api.records import SplitCounts
+from cascade_operator.api.records import CallFigures, SplitCounts
 from cascade_operator.traces.record import TraceRecord, TraceSet
 
 MAX_REJECTED: Final = 300
@@ -23,6 +23,7 @@ def records_document(
     *,
     warm_started_from: str,
     notes: Sequence[str],
+    calls: CallFigures,
 ) -> dict[str, Any]:
     """Returns what prepare found: what is used, put aside and filled in, as JSON.
 
@@ -31,6 +32,7 @@ def records_document(
         split: How many records each split has.
         warm_started_from: Session id of the run it started from; empty for a cold start.
         notes: What was imputed, left out or warned of.
+        calls: What prepare's model calls cost.
     """
     return {
         "version": 1,
@@ -46,6 +48,7 @@ def records_document(
         },
         "warmStartedFrom": warm_started_from,
         "notes": {"total": len(notes), "shown": [note[:_MAX_NOTE] for note in notes[:MAX_NOTES]]},
+        "calls": calls.dump(),
         "traceMetrics": trace_metrics(traces.records),
     }
 

@@ -13,9 +13,10 @@ from cascade_operator.archive.reader import read_archive
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
 from cascade_operator.traces.record import Split, TraceSet
 from cascade_operator.training.pool import CandidatePool
+from cascade_operator.training.results import read_result
 from cascade_operator.worker.context import JobContext
 from cascade_operator.worker.leftovers import check_outcome
-from cascade_operator.worker.run_data import RunData, read_result
+from cascade_operator.worker.run_data import RunData
 
 SplitOf = dict[str, Split]
 """Record id -> its split."""

@@ -23,6 +23,7 @@ from cascade_operator.training.checkpoint import RedisCheckpoints
 from cascade_operator.training.outcome import GroupOutcome
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.posterior import Posterior
+from cascade_operator.training.results import read_result, result_document
 from cascade_operator.training.trial import whole_number
 from cascade_operator.worker.timelines import merge_timelines
 
@@ -330,24 +331,6 @@ class RedisProposals:
     def save_state(self, state: dict[str, Any]) -> None:
         """Saves a state; raises ServiceUnavailable when that is refused."""
         self._slots.save(state)
-
-
-def result_document(outcome: GroupOutcome, figures: GroupResult) -> dict[str, Any]:
-    """Returns a result as Redis and archives keep it."""
-    return {"outcome": outcome.to_json(), "figures": figures.dump()}
-
-
-def read_result(value: Mapping[str, Any]) -> tuple[GroupOutcome, GroupResult]:
-    """Reads a result document.
-
-    Raises:
-        ValueError: It is none.
-    """
-    try:
-        outcome, figures = value["outcome"], value["figures"]
-    except (KeyError, TypeError) as error:
-        raise ValueError("not a group's result") from error
-    return GroupOutcome.from_json(outcome), GroupResult.model_validate(figures)
 
 
 def _unavailable(error: Exception) -> ServiceUnavailable:

@@ -20,10 +20,11 @@ from cascade_operator.traces.store import TraceStore
 from cascade_operator.training.outcome import GroupOutcome
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.posterior import restored
+from cascade_operator.training.results import read_result
 from cascade_operator.training.warm_start import Joined, join_archived
 from cascade_operator.worker.context import JobContext
 from cascade_operator.worker.restore import archived_runs, read_run
-from cascade_operator.worker.run_data import GroupStart, RunData, read_result
+from cascade_operator.worker.run_data import GroupStart, RunData
 
 Programs = list[tuple[float, GroupOutcome, dict[str, Candidate]]]
 """Score, result and best program of each archived group, the best first."""

@@ -17,8 +17,9 @@ from cascade_operator.api.keys import RunKeys
 from cascade_operator.api.records import PrepareResult
 from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.posterior import Posterior
+from cascade_operator.training.results import result_document
 from cascade_operator.worker import run_data
-from cascade_operator.worker.run_data import TTL_SECONDS, GroupStart, RunData, result_document
+from cascade_operator.worker.run_data import TTL_SECONDS, GroupStart, RunData
 from fakes.worker_jobs import closed_redis, figures_of, outcome_of
 
 KEYS = RunKeys("u-1", 3)

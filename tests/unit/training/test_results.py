@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_operator.worker.archive import attribution_of, best_of
+from cascade_operator.training.results import attribution_of, best_of
 from fakes.worker_jobs import figures_of, outcome_of
 
 NODES = ("plan", "act")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_operator.cli.figures import (
+from cascade_operator.monitoring.figures import (
     count_text,
     delta_text,
     group_text,

@@ -1,0 +1,1 @@
+"""The report's pictures: each a function from report data to a matplotlib figure."""
