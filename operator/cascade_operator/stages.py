@@ -77,6 +77,7 @@ _REGISTRY: Final = (
     Stage(63, "attribution", "says what each node's training was worth", "training"),
     Stage(64, "summary", "sums a run up for a reader", "monitoring"),
     Stage(65, "estimate", "says beforehand what a run will take", "training"),
+    Stage(66, "report", "draws a run's report", "report"),
     Stage(70, "memory", "reads the container's memory", "resources"),
     Stage(73, "memory-gate", "leaves before the kernel kills", "resources"),
     Stage(74, "peak-memory", "tracks the highest use", "resources"),

@@ -1,8 +1,8 @@
 """Finds archives on a volume, says which set of files is whole, and which are due to go.
 
-The layout is ``<namespace>/<session>/<sessionId>_size<NN>.tar.zst`` (or ``.tar.gz``). Names that do
-not follow it, folders of other depth and links are somebody else's: they are not listed, and so
-never removed.
+The layout is ``<namespace>/<session>/<sessionId>_size<NN>.tar.zst`` (or ``.tar.gz``), and beside
+them a run's report, ``<sessionId>_report.html``, which goes with its run. Names that do not follow
+it, folders of other depth and links are somebody else's: they are not listed, and so never removed.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class ArchivedRun:
         complete: Every file of the set is there, each final. Otherwise the set is progressive.
         superseded: Files of this run whose size is there in a better form.
         problems: Files that could not be read, a line each; they are in neither list.
+        report: Its report, where one lies beside them.
     """
 
     folder: SessionFolder
@@ -62,6 +63,12 @@ class ArchivedRun:
     complete: bool
     superseded: tuple[CatalogFile, ...] = ()
     problems: tuple[str, ...] = ()
+    report: Path | None = None
+
+
+def report_path(namespace: str, session: str, session_id: str) -> Path:
+    """Returns where a run's report lies, relative to the archives' root."""
+    return Path(namespace, session, f"{session_id}_report.html")
 
 
 def list_sessions(root: Path) -> tuple[SessionFolder, ...]:
@@ -151,8 +158,10 @@ def excess_files(
     if whole := latest_run(runs, complete=True):
         kept.add(whole.session_id)
     gone = [file for run in runs for file in run.superseded]
-    gone += [file for run in runs if run.session_id not in kept for file in run.files]
-    return tuple(sorted(file.path for file in gone))
+    old = [run for run in readable if run.session_id not in kept]
+    gone += [file for run in old for file in run.files]
+    reports = [run.report for run in old if run.report is not None]
+    return tuple(sorted([*(file.path for file in gone), *reports]))
 
 
 def remove_files(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -196,7 +205,16 @@ def _run(folder: SessionFolder, session_id: str, files: Sequence[CatalogFile]) -
         set(manifest.sizes) <= finals.keys() for manifest in finals.values()
     )
     superseded = tuple(file for file in readable if file not in best)
-    return ArchivedRun(folder, session_id, best, complete, superseded, tuple(problems))
+    report = files[0].path.with_name(report_path("", "", session_id).name)
+    return ArchivedRun(
+        folder,
+        session_id,
+        best,
+        complete,
+        superseded,
+        tuple(problems),
+        report if report.is_file() and not report.is_symlink() else None,
+    )
 
 
 def _expect_same(file: CatalogFile, manifest: Manifest) -> None:

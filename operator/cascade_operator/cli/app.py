@@ -14,6 +14,7 @@ from cascade_operator.cli import (
     evaluate,
     init,
     plan,
+    report,
     run,
     stages,
     traces,
@@ -81,6 +82,7 @@ app.command("init", rich_help_panel=TRAIN)(init.init)
 app.command("run", rich_help_panel=TRAIN)(run.run)
 app.command("validate", rich_help_panel=TRAIN)(validate.validate)
 app.command("plan", rich_help_panel=TRAIN)(plan.plan)
+app.command("report", rich_help_panel=LOOK)(report.report)
 app.add_typer(archive.app, name="archive", rich_help_panel=LOOK)
 app.command("evaluate", rich_help_panel=LOOK)(evaluate.evaluate)
 app.add_typer(traces.app, name="traces", rich_help_panel=DATA)

@@ -17,7 +17,7 @@ from cascade_operator.cli.console import say
 
 COMMAND_ORDER = (
     *("init", "validate", "plan", "run"),
-    *("archive", "evaluate", "traces", "crd", "stages", "worker"),
+    *("report", "archive", "evaluate", "traces", "crd", "stages", "worker"),
 )
 """How ``cascade --help`` lists them: by theme, the first steps first."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cascade_operator.api.errors import CascadeError
 from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.cli.console import is_interactive, say, say_json, show
 from cascade_operator.cli.options import (
@@ -19,6 +20,7 @@ from cascade_operator.cli.options import (
     StateOption,
 )
 from cascade_operator.cli.progress_view import LineView, LiveView, ProgressView
+from cascade_operator.cli.report import report_at_end
 from cascade_operator.cli.session_file import read_session
 from cascade_operator.cli.summary import render_summary
 
@@ -74,11 +76,20 @@ def run(
         )
     except asyncio.CancelledError:
         raise typer.Exit(ENDED_HARD) from None
-    _print_end(ended, session, state, output)
+    except CascadeError:
+        if (state / "sessions" / session.metadata.name / "status.yaml").is_file():
+            report_at_end(state, session.metadata.name, fresh=True)
+        raise
+    page = None
+    if ended.outcome.session_id:
+        page = report_at_end(state, session.metadata.name, fresh=not ended.nothing_to_do)
+    _print_end(ended, session, state, output, page)
     raise typer.Exit(int(ended.outcome.exit_code))
 
 
-def _print_end(ended: Ended, session: TrainingSession, state: Path, output: Output) -> None:
+def _print_end(
+    ended: Ended, session: TrainingSession, state: Path, output: Output, page: Path | None
+) -> None:
     from cascade_operator.cli.forecast import forecast_of_run
     from cascade_operator.cli.next_steps import next_steps
     from cascade_operator.cli.snapshot import uses_embedded_model
@@ -91,11 +102,14 @@ def _print_end(ended: Ended, session: TrainingSession, state: Path, output: Outp
                 "exitCode": int(outcome.exit_code),
                 "sessionId": outcome.session_id,
                 "archives": [str(path) for path in outcome.archives],
+                "report": None if page is None else str(page),
                 "status": outcome.status.model_dump(mode="json", by_alias=True, exclude_none=True),
             }
         )
         return
     show(render_summary(ended.last, embedded=uses_embedded_model(session)))
+    if page is not None:
+        say(f"report {page}")
     for line in (*forecast_of_run(ended), *next_steps(ended.last, state)):
         say(line)
     if ended.nothing_to_do:

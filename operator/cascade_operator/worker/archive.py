@@ -36,6 +36,7 @@ from cascade_operator.training.space import ProgramSpace
 from cascade_operator.training.state import SearchState
 from cascade_operator.training.trial import Trial
 from cascade_operator.worker.context import JobContext
+from cascade_operator.worker.final_report import slim, write_final_report
 from cascade_operator.worker.leftovers import check_outcome
 from cascade_operator.worker.run_data import RunData
 
@@ -68,6 +69,9 @@ def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> A
             run = _collect(context, data, results, pool, progressive=not final)
             context.check()
             files = write_archives(run, context.archives, context.config.spec.archive.compression)
+            run = slim(run)
+        if final:
+            write_final_report(context, run, files)
         _retain(context)
     result = ArchiveResult(
         final=final,

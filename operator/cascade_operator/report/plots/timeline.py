@@ -15,7 +15,7 @@ from cascade_operator.report.stages import KINDS, kind_of
 from cascade_operator.report.svg import SMALL, new_figure
 
 MOST_ROWS: Final = 90
-_HATCHES: Final = {"search": "", "traces": "....", "propose": "xxxx", "archive": "////"}
+_HATCHES: Final = {"search": "", "traces": "----", "propose": "xxxx", "archive": "////"}
 
 
 def draw_timeline(
