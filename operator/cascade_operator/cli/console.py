@@ -57,8 +57,8 @@ def hint(text: str) -> None:
 
 
 def show(renderable: RenderableType, *, err: bool = False) -> None:
-    """Prints a table or another renderable."""
-    output_console(err=err).print(renderable)
+    """Prints a table or another renderable; a line that asks for it may pass the right edge."""
+    output_console(err=err).print(renderable, crop=False)
 
 
 def say_json(value: Any, *, indent: int | None = None) -> None:

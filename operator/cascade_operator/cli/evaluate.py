@@ -70,16 +70,16 @@ def evaluate(
 
     import asyncio
 
-    with _progress() as bar:
+    with _progress(quiet=output is Output.JSON) as bar:
         task = bar.add_task("starting", total=None)
-        told = Told()
+        told, plain = Told(), bar.disable and output is Output.TEXT
 
         def on_progress(done: int, total: int) -> None:
             bar.update(task, description="records scored", completed=done, total=total)
-            if bar.disable:
+            if plain:
                 told.say(done, total)
 
-        if bar.disable:
+        if plain:
             say("starting ...", err=True)
         report = asyncio.run(
             _evaluate(program, traces, spec, split=split, state=state, on_progress=on_progress)
@@ -160,12 +160,12 @@ class Told:
             say(f"{done} of {total} records scored", err=True)
 
 
-def _progress() -> Progress:
+def _progress(*, quiet: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         console=output_console(err=True),
         transient=True,
-        disable=not is_interactive(),
+        disable=quiet or not is_interactive(),
     )

@@ -22,7 +22,8 @@ from cascade_operator.monitoring.figures import (
 PHASES = ("Preparing", "Training", "Archiving")
 _FIGURES = ("trials", "baseline", "best", "change", "held-out", "memory")
 _NARROW_FIGURES = ("trials", "best", "change", "held-out")
-_NARROW = 100
+_NARROWEST_FIGURES = ("trials", "best", "held-out")
+_NARROW, _NARROWEST = 100, 72
 """Columns of a terminal below which only the figures that matter most are shown."""
 _FRAME_LINES = 9
 """Lines around the table's rows: header, stage, column heads, figures, hint."""
@@ -44,7 +45,7 @@ def render_view(
     parts: list[RenderableType] = [_header(view), _stage_line(view)]
     if view.groups:
         limit = max(3, height - _FRAME_LINES - len(view.notes[-2:]))
-        parts += [Text(), *_groups(view, limit, _NARROW_FIGURES if width < _NARROW else _FIGURES)]
+        parts += [Text(), *_groups(view, limit, width)]
     parts += [Text(), _figures(view)]
     parts += [_one_line(note, "yellow") for note in view.notes[-2:]]
     parts.append(
@@ -53,6 +54,12 @@ def render_view(
         else Text("Ctrl-C saves checkpoints and stops; the same command resumes", style="dim")
     )
     return Group(*parts)
+
+
+def _figures_for(width: int) -> tuple[str, ...]:
+    if width < _NARROWEST:
+        return _NARROWEST_FIGURES
+    return _NARROW_FIGURES if width < _NARROW else _FIGURES
 
 
 def _header(view: RunView) -> Text:
@@ -84,10 +91,13 @@ def _one_line(text: str, style: str) -> Text:
     return Text(clean(text).replace("\n", " "), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _groups(view: RunView, limit: int, figures: tuple[str, ...]) -> list[RenderableType]:
+def _groups(view: RunView, limit: int, width: int) -> list[RenderableType]:
+    figures = _figures_for(width)
     table = plain_table("group", "state", *figures, right=figures)
     for column in table.columns:
         column.no_wrap, column.overflow = True, "ellipsis"
+    if width < _NARROWEST:  # names give way, figures do not
+        table.columns[0].max_width = max(12, width - 9 * len(figures) - 14)
     best = max((g.best for g in view.groups if g.best is not None), default=None)
     shown = rows_that_fit(view.groups, limit)
     for group in shown:

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cascade_operator.cli.console import clean
+from cascade_operator.cli.reasons import explained
 from cascade_operator.cli.tables import cell, plain_table
 from cascade_operator.monitoring.figures import (
     NONE,
@@ -39,6 +40,7 @@ def render_plan(found: SessionPlan, *, width: int = 80) -> RenderableType:
         Text(clean(_records(found))),
         Text(),
         _groups(found, narrow=width < NARROW),
+        Text(explained(g.reason.value for g in found.estimate.groups.values()), style="dim"),
         Text(),
         *[Text(clean(line)) for line in _figures(found)],
         Text(),

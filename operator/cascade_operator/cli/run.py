@@ -11,7 +11,7 @@ import typer
 
 from cascade_operator.api.errors import CascadeError
 from cascade_operator.api.exit_codes import ExitCode
-from cascade_operator.cli.console import is_interactive, say, say_json, show
+from cascade_operator.cli.console import is_interactive, output_console, say, say_json, show
 from cascade_operator.cli.options import (
     DEFAULT_SESSION,
     DEFAULT_STATE,
@@ -107,7 +107,8 @@ def _print_end(
             }
         )
         return
-    show(render_summary(ended.last, embedded=uses_embedded_model(session)))
+    width = output_console().width
+    show(render_summary(ended.last, embedded=uses_embedded_model(session), width=width))
     if page is not None:
         say(f"report {page}")
     for line in (*forecast_of_run(ended), *next_steps(ended.last, state)):

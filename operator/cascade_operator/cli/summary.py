@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cascade_operator.cli.console import clean
+from cascade_operator.cli.reasons import explained
 from cascade_operator.cli.tables import cell, plain_table
 from cascade_operator.cli.view import BestRow, RunView
 from cascade_operator.monitoring.figures import delta_text, memory_text, score_text, seconds_text
@@ -19,20 +20,26 @@ NO_ATTRIBUTION = (
     "trained and scored on held-out records"
 )
 _RIGHT = ("trials", "baseline", "best", "change", "held-out")
+NARROW = 72
+"""Columns below which a table leaves out what follows from the rest."""
+_LEFT_OUT = ("trials", "baseline")
 
 
-def render_summary(view: RunView, *, embedded: bool = False) -> RenderableType:
+def render_summary(view: RunView, *, embedded: bool = False, width: int = 120) -> RenderableType:
     """Renders the end of a run.
 
     Args:
         view: The last look at it.
         embedded: Whether the embedded model answered, which limits what the figures say.
+        width: Columns of the terminal.
     """
     parts: list[RenderableType] = [_title(view)]
     if view.warm_started_from:
         parts.append(Text(clean(f"warm-started from {view.warm_started_from}")))
     if view.groups:
-        parts += [Text(), _group_table(view)]
+        parts += [Text(), _group_table(view, narrow=width < NARROW)]
+        legend = explained(group.reason for group in view.groups)
+        parts += [Text(legend, style="dim")] if legend else []
     if view.best is not None:
         parts += [Text(), *_best(view.best)]
     if view.attribution:
@@ -41,11 +48,16 @@ def render_summary(view: RunView, *, embedded: bool = False) -> RenderableType:
         parts += [Text(), Text(NO_ATTRIBUTION, style="dim")]
     if view.archives:
         parts += [Text(), Text("archives", style="bold")]
-        parts += [Text(clean(f"  {a.path}  {memory_text(a.size)}")) for a in view.archives]
+        parts += [_path(f"  {a.path}  {memory_text(a.size)}") for a in view.archives]
     closing = [*view.notes, *([EMBEDDED_NOTE] if embedded else [])]
     if closing:
         parts += [Text(), *(Text(clean(f"note: {note}"), style="dim") for note in closing)]
     return Group(*parts)
+
+
+def _path(text: str) -> Text:
+    """A line that the terminal wraps, not we: what is copied from it stays one path."""
+    return Text(clean(text), no_wrap=True, overflow="ignore")
 
 
 def _title(view: RunView) -> Text:
@@ -57,16 +69,16 @@ def _title(view: RunView) -> Text:
     return line
 
 
-def _group_table(view: RunView) -> RenderableType:
-    table = plain_table("group", "ended", *_RIGHT, right=_RIGHT)
+def _group_table(view: RunView, *, narrow: bool) -> RenderableType:
+    figures = tuple(name for name in _RIGHT if not (narrow and name in _LEFT_OUT))
+    table = plain_table("group", "ended", *figures, right=figures)
     for group in view.groups:
         is_best = view.best is not None and view.best.key == group.key
         state = group.reason or group.phase
         table.add_row(
             cell(group.name, "bold" if is_best else ""),
             cell(state if not group.message else f"{state}: {group.message}"),
-            str(group.trials or 0),
-            score_text(group.baseline),
+            *(() if narrow else (str(group.trials or 0), score_text(group.baseline))),
             cell(score_text(group.best), "bold green" if is_best else ""),
             delta_text(group.best, group.baseline),
             score_text(group.held_out),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cascade_operator.api.errors import DataError
-from cascade_operator.cli.console import say, say_json
+from cascade_operator.cli.console import hint, say, say_json
 from cascade_operator.cli.options import Output, OutputOption
 from cascade_operator.cli.session_file import read_session
 
@@ -169,6 +169,8 @@ def _print_counts(file: Path, trace_set: TraceSet, splits: Counter[str], output:
         f"{trace_set.duplicates} duplicates"
     )
     say("  split: " + ", ".join(f"{name} {splits[name]}" for name in sorted(splits)))
+    first = ", ".join(record.record_id for record in trace_set.records[:3])
+    hint(f"  `cascade traces show {file} RECORD` shows one; the first are {first}")
     for bad in trace_set.rejected[:SHOWN_REJECTIONS]:
         say(f"  row {bad.row} {bad.record_id}: {bad.reason}")
     more = trace_set.bad - SHOWN_REJECTIONS

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from cascade_operator.api.records import CallFigures
 from cascade_operator.cli.app import app
 from cascade_operator.cli.boundary import COMMAND_ORDER
-from cascade_operator.cli.evaluate import SplitChoice, print_report
+from cascade_operator.cli.evaluate import SplitChoice, Told, print_report
 from cascade_operator.cli.options import Output
 from cascade_operator.stages import STAGES
 from cascade_operator.worker.evaluate import EvaluationReport
@@ -225,3 +225,13 @@ def test_worker_is_there_for_jobs_but_hidden():
     result = cascade("worker", "group")
     assert result.exit_code == 2
     assert "--group" in result.stderr
+
+
+def test_off_a_terminal_evaluate_says_now_and_then_how_far_it_is(capsys):
+    times = iter([0.0, 4.0, 11.0, 11.0, 12.0])
+    told = Told(lambda: next(times))
+    told.say(8, 40)
+    told.say(16, 40)
+    told.say(24, 40)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "16 of 40 records scored\n")

@@ -117,3 +117,22 @@ def test_the_summary_says_why_there_is_no_attribution():
 def test_the_summary_of_a_run_that_never_trained_is_short():
     text = text_of(render_summary(replace(BEFORE, phase="Failed", message="PrepareFailed")))
     assert text.strip() == "tool-calls: run 0 failed after - (PrepareFailed)"
+
+
+def test_a_very_narrow_terminal_keeps_figures_whole():
+    groups = (replace(DONE, name="autogen+baml+speckit+dspy"), RUNNING)
+    text = text_of(render_view(replace(TRAINING, groups=groups), width=60), width=60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert "0.6631" in text
+    assert "0.6500" in text
+    summary = text_of(render_summary(replace(COMPLETE, groups=groups), width=60), width=60)
+    assert "0.6631" in summary
+    assert "baseline" not in summary
+
+
+def test_the_summary_explains_why_searches_ended():
+    groups = (replace(DONE, reason="Converged"), replace(DONE, reason="CallBudget"))
+    text = text_of(render_summary(replace(COMPLETE, groups=groups)), width=300)
+    assert "Converged: no better combination" in text
+    assert "CallBudget: spec.budget.maxModelCalls was used up" in text
+    assert "MaxTrials" not in text
