@@ -145,7 +145,7 @@ async def plan_session(
         threshold=spec.memory.threshold_percent,
         memory_budget=budget,
         free_memory=available_memory(),
-        rejected=len(described.traces.rejected),
+        rejected=described.traces.bad,
         asked=asked,
         notes=notes,
         warnings=_warnings(memory, spec.memory.threshold_percent),
@@ -210,9 +210,9 @@ def _notes(described: Described, folder: StateFolder, *, asked: bool) -> tuple[s
         notes.append(
             "no server was asked, so no time is given and a token is taken to be 4 letters"
         )
-    if described.traces.rejected:
+    if described.traces.bad:
         notes.append(
-            f"{len(described.traces.rejected)} rows of the traces are put aside; "
+            f"{described.traces.bad} rows of the traces are put aside; "
             "`cascade traces validate` says why"
         )
     return tuple(notes)

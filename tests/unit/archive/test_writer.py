@@ -17,7 +17,7 @@ from cascade_operator.api.errors import ArchiveWriteError
 from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.archive.errors import ArchiveError
 from cascade_operator.archive.model import NodeMatrices, SplitRow, TrialRow, combine
-from cascade_operator.archive.reader import read_archive, verify_archive
+from cascade_operator.archive.reader import read_archive, read_document, verify_archive
 from cascade_operator.archive.writer import encode, write_archive, write_archives
 from fakes.archives import NODES, SESSION_ID, make_group, make_matrices, make_run, make_split
 
@@ -303,3 +303,14 @@ def test_what_is_written_is_what_is_read(tmp_path_factory, decoder, run, form):
         assert back.io_matrices[node].record_ids == matrices.record_ids
         np.testing.assert_array_equal(back.io_matrices[node].out_raw, matrices.out_raw)
     assert encode(back) == encode(part)
+
+
+def test_one_document_is_read_without_the_rest(tmp_path, decoder):
+    documents = {"65_estimate.json": b'{"version":1}', "62_timeline.json": b'{"jobs":[]}'}
+    write_archives(make_run(["00"], documents=documents), tmp_path, decoder=decoder)
+    (file,) = (one for one in tmp_path.rglob("*") if one.is_file())
+    assert read_document(file, "65_estimate.json") == b'{"version":1}'
+    assert read_document(file, "18_records.json") is None
+    file.write_bytes(b"\0" * 100)
+    with pytest.raises(ArchiveError):
+        read_document(file, "65_estimate.json")
