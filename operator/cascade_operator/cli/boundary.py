@@ -51,16 +51,22 @@ def set_debug(ctx: typer.Context, *, debug: bool) -> None:
         root.debug = debug
 
 
-def report_error(error: CascadeError) -> None:
-    """Says on standard error what is wrong and what to do: each problem where it lists several."""
+def report_error(error: CascadeError, *, name_file: bool = True) -> None:
+    """Says on standard error what is wrong and what to do: each problem where it lists several.
+
+    Args:
+        error: The error; its notes are the files it is about.
+        name_file: Whether to begin with them.
+    """
+    where = "".join(f"{file}: " for file in getattr(error, "__notes__", ()) if name_file)
     problems = getattr(error, "problems", ())
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        say(f"error: the session is invalid: {count}", err=True)
+        say(f"error: {where}the session is invalid: {count}", err=True)
         for problem in problems:
             say(describe_problem(problem), err=True)
         return
-    say(f"error: {error}", err=True)
+    say(f"error: {where}{error}", err=True)
     if error.mend:
         say(f"  to mend: {error.mend}", err=True)
 

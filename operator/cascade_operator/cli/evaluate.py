@@ -70,6 +70,9 @@ def evaluate(
 
     import asyncio
 
+    from cascade_operator.agents.dspy_settings import configure_dspy
+
+    configure_dspy()
     with _progress(quiet=output is Output.JSON) as bar:
         task = bar.add_task("starting", total=None)
         told, plain = Told(), bar.disable and output is Output.TEXT

@@ -42,4 +42,9 @@ def read_session(file: Path) -> TrainingSession:
     """
     from cascade_operator.api.validate import load_session
 
-    return load_session(read_session_text(file))
+    text = read_session_text(file)
+    try:
+        return load_session(text)
+    except SpecError as error:
+        error.add_note(str(file))  # which file it is about, for whoever prints it
+        raise

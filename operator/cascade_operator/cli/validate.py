@@ -47,7 +47,7 @@ def validate(
 def _print_invalid(file: Path, error: SpecError, output: Output) -> None:
     if output is Output.TEXT:
         say(f"{file}:", err=True)
-        report_error(error)
+        report_error(error, name_file=False)
         return
     problems = [
         {"path": p.path, "value": p.value, "message": p.message, "mend": p.mend}

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from cascade_operator.agents.candidate import Candidate
 from cascade_operator.agents.cascade import Cascade
-from cascade_operator.agents.dspy_settings import configure_dspy
 from cascade_operator.agents.program import attribute_names
 from cascade_operator.agents.signatures import REASONING, NodeSignature
 from cascade_operator.api.errors import DataError
@@ -26,6 +25,7 @@ from cascade_operator.training.evaluate import score_runs
 from cascade_operator.training.metric import make_metric
 from cascade_operator.training.runs import BatchedCascade
 from cascade_operator.worker.calls import embedder_of
+from cascade_operator.worker.estimate import unasked_cascade
 from cascade_operator.worker.trace_source import node_fields
 
 MAX_PROGRAM_BYTES: Final = 16 << 20
@@ -58,6 +58,8 @@ def evaluate_program(
 ) -> EvaluationReport:
     """Runs a saved program on traces and scores it by the session's objective.
 
+    DSPy must have been set up before (``agents.dspy_settings``), outside of any event loop.
+
     Args:
         program: JSON as `cascade archive program` prints it.
         traces: A trace file.
@@ -69,13 +71,13 @@ def evaluate_program(
         DataError: The program or the traces are unusable.
         ServiceUnavailable: A model server fails.
     """
-    configure_dspy()
     services = CallServices(
         namespace="evaluate", cache=SingleFlightCache(None), seed=spec.optimizer.seed
     )
-    cascade = Cascade(spec.cascade, lm_for_nodes(spec.models, services))
-    candidates = read_program(program, cascade)
+    # The files first: what is wrong with them is said before a server is asked.
+    candidates = read_program(program, unasked_cascade(spec))
     records = _records(traces, spec, split)
+    cascade = Cascade(spec.cascade, lm_for_nodes(spec.models, services))
     metric = make_metric(
         spec.objective.metric.value,
         embed=embedder_of(spec.models.embedding).embed,

@@ -15,6 +15,7 @@ from cascade_operator.cli.evaluate import SplitChoice, Told, print_report
 from cascade_operator.cli.options import Output
 from cascade_operator.stages import STAGES
 from cascade_operator.worker.evaluate import EvaluationReport
+from fakes.ticket_runs import ticket_session, write_session
 
 VALID = """
 apiVersion: cascade-operator.dev/v1alpha1
@@ -24,6 +25,7 @@ spec:
   traces: {file: traces.parquet}
   groups: {sizes: [1, 4]}
 """
+NODES = ("classify", "extract", "decide")
 COMMANDS = [
     ["init"],
     ["run"],
@@ -235,3 +237,34 @@ def test_off_a_terminal_evaluate_says_now_and_then_how_far_it_is(capsys):
     told.say(24, 40)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "16 of 40 records scored\n")
+
+
+def test_an_invalid_session_is_named_with_its_file(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(VALID.replace("[1, 4]", "[9]"))
+    result = cascade("plan", file)
+    assert result.exit_code == 64
+    assert f"error: {file}: the session is invalid: 1 problem" in result.stderr
+    file.write_text("a: [")
+    assert f"error: {file}: " in cascade("run", file).stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "traces", "said"),
+    [
+        pytest.param("absent.json", "tickets.jsonl", "absent.json is no program", id="program"),
+        pytest.param("program.json", "absent.jsonl", "absent.jsonl", id="traces"),
+    ],
+)
+def test_evaluate_looks_at_its_files_before_it_asks_a_server(
+    tmp_path, monkeypatch, program, traces, said
+):
+    monkeypatch.chdir(tmp_path)
+    session = write_session(tmp_path, ticket_session("http://127.0.0.1:9"))
+    nodes = {name: {"signature": {"instructions": "x"}, "demos": []} for name in NODES}
+    (tmp_path / "program.json").write_text(json.dumps(nodes))
+    document = yaml.safe_load(session.read_text())
+    document["spec"]["redis"] = {"url": "redis://127.0.0.1:9"}
+    session.write_text(yaml.safe_dump(document))
+    result = cascade("evaluate", program, traces, "--session", session, "--state", tmp_path / "s")
+    assert (result.exit_code, said in result.stderr) == (65, True), result.stderr
