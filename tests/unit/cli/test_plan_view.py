@@ -59,6 +59,12 @@ def test_a_plan_says_which_budget_cuts_it_off(tmp_path):
     assert "spec.budget.maxTokens or maxCost cuts" in ended.stdout
 
 
+def test_a_budget_of_calls_is_never_exceeded(tmp_path):
+    found = json.loads(plan_of(tmp_path, "--output", "json", budget={"maxModelCalls": 20}).stdout)
+    assert found["modelCalls"]["atMost"] == 20
+    assert found["modelCalls"]["likely"] <= 20
+
+
 def test_a_plan_gives_the_cost_where_prices_are_named(tmp_path):
     document = ticket_session("http://127.0.0.1:9")
     models = document["spec"]["models"]

@@ -95,3 +95,28 @@ def test_a_share_of_a_budget_bounds_a_group() -> None:
     server = CountingServer()
     tight.search(server)
     assert len(server.asked) <= at_most(tight)
+
+
+@pytest.mark.parametrize("trials", [3, 4, 6])
+def test_whole_scorings_between_minibatches_are_counted(trials: int) -> None:
+    # The last trial scores the best by estimate on every record, whatever the schedule says.
+    settings = SearchSettings(trials=trials, minibatch_size=1, full_evaluation_every=5, patience=20)
+    run = CountedRun(CHAIN, (1, 1, 9), settings, validation=8, held_out=0)
+    run.groups = run.groups[2:3]
+    server = CountingServer()
+    run.search(server)
+    assert len(server.asked) <= at_most(run)
+
+
+def test_an_archived_program_is_scored_whole() -> None:
+    settings = SearchSettings(trials=6, minibatch_size=1, full_evaluation_every=5)
+    scene = CountedRun(CHAIN, (9, 9, 9), settings, validation=8, held_out=0).scene()
+
+    def bound(searches) -> int:
+        found = at_most_by_node(
+            scene.flows, scene.counts_by_node, searches, validation=8, held_out=0
+        )
+        return found[-1]
+
+    (*_, largest) = scene.searches
+    assert bound([replace(largest, archived=(1, 1, 1))]) - bound([largest]) == 8 - 1

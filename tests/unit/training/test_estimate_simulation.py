@@ -179,3 +179,27 @@ def test_the_work_is_bounded(trials: int, candidates: int, records: int) -> None
         held_out=run.held_out,
     )
     assert sum(sum(one.calls.values()) for one in counted.values()) <= sum(bound)
+
+
+def test_groups_that_start_from_their_subsets_share_what_those_called() -> None:
+    run = CountedRun(
+        CHAIN, (6, 6, 6), SearchSettings(trials=6, patience=20), validation=10, held_out=0
+    )
+    apart = replace(run, lattice=False)
+    called, called_apart = CountingServer(), CountingServer()
+    run.search(called)
+    apart.search(called_apart)
+    assert len(called.asked) < len(called_apart.asked)
+    assert total(run.scene()) < total(apart.scene())
+
+
+def test_the_first_trials_stand_for_those_that_are_too_many() -> None:
+    def counted(trials: int):
+        settings = SearchSettings(trials=trials, patience=1000)
+        scene = CountedRun(CHAIN, (12, 12, 12), settings, validation=20, held_out=0).scene()
+        return simulate(scene, free(scene))["00_01_02"]
+
+    short, long = counted(200), counted(1000)
+    assert (short.trials, long.trials) == (200, 1000)
+    assert sum(long.calls.values()) > 3 * sum(short.calls.values())
+    assert long.logical == pytest.approx(5 * short.logical)
