@@ -6,11 +6,13 @@ import json
 import os
 import sys
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
 
+_OUTPUT, _ERRORS = 1, 2
 PLAIN_WIDTH = 120
 """Columns of a table that goes to a file or a pipe; a terminal has its own width."""
 
@@ -59,6 +61,24 @@ def hint(text: str) -> None:
 def show(renderable: RenderableType, *, err: bool = False) -> None:
     """Prints a table or another renderable; a line that asks for it may pass the right edge."""
     output_console(err=err).print(renderable, crop=False)
+
+
+def lasting(show: Callable[[], None]) -> None:
+    """Prints something, or nothing where its stream takes no more: then that ends in nothing.
+
+    Args:
+        show: Prints. Called up to three times: with standard output gone, then standard error.
+    """
+    for descriptor in (_OUTPUT, _ERRORS):
+        try:
+            show()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+        else:
+            return
+    show()
 
 
 def say_json(value: Any, *, indent: int | None = None) -> None:

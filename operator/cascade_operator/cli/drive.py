@@ -25,7 +25,8 @@ SessionRunner = Callable[..., Coroutine[Any, Any, "RunOutcome"]]
 ENDED_HARD = 130
 """What a shell reports for a process that SIGINT ended."""
 TICK_SECONDS = 1.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""SIGHUP is a terminal that was closed: whoever closes it expects the work to be saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ async def drive(
 def _stopping_on_signals(
     running: asyncio.Future[RunOutcome], stop: asyncio.Event, view: ProgressView
 ) -> Iterator[None]:
-    """First Ctrl-C: checkpoint and stop. Second: cancel. Third: leave this very moment."""
+    """First Ctrl-C, SIGTERM or SIGHUP: checkpoint and stop. Second: cancel. Third: leave this very moment."""
     loop = asyncio.get_running_loop()
     asked = 0
 
@@ -117,10 +118,12 @@ def _stopping_on_signals(
         else:
             os._exit(ENDED_HARD)
 
-    for number in _SIGNALS:
+    # A signal that is ignored stays so: `nohup` means that a closed terminal is no reason to stop.
+    numbers = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    for number in numbers:
         loop.add_signal_handler(number, on_signal)
     try:
         yield
     finally:
-        for number in _SIGNALS:
+        for number in numbers:
             loop.remove_signal_handler(number)

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cascade_operator.cli.console import output_console, say, say_json
+from cascade_operator.cli.console import lasting, output_console, say, say_json
 from cascade_operator.cli.events import changes, heartbeat
 from cascade_operator.cli.live import render_view
 from cascade_operator.cli.plain import change_lines, heartbeat_line
@@ -82,6 +82,37 @@ class LiveView:
         return render_view(
             self._view, width=size.width, height=size.height, stopping=self._stopping
         )
+
+
+class LastingView:
+    """A view whose reader may go away: a closed terminal, a pipe's end, a full disk.
+
+    Training goes on then, unseen. What no longer takes text is replaced by nothing, standard
+    output first, so that neither this view nor the summary after it fails.
+    """
+
+    def __init__(self, inner: ProgressView) -> None:
+        self._inner = inner
+
+    def start(self) -> None:
+        """See ProgressView."""
+        lasting(self._inner.start)
+
+    def update(self, view: RunView) -> None:
+        """See ProgressView."""
+        lasting(lambda: self._inner.update(view))
+
+    def tick(self, view: RunView) -> None:
+        """See ProgressView."""
+        lasting(lambda: self._inner.tick(view))
+
+    def stopping(self) -> None:
+        """See ProgressView."""
+        lasting(self._inner.stopping)
+
+    def stop(self) -> None:
+        """See ProgressView."""
+        lasting(self._inner.stop)
 
 
 class LineView:

@@ -11,7 +11,14 @@ import typer
 
 from cascade_operator.api.errors import CascadeError
 from cascade_operator.api.exit_codes import ExitCode
-from cascade_operator.cli.console import is_interactive, output_console, say, say_json, show
+from cascade_operator.cli.console import (
+    is_interactive,
+    lasting,
+    output_console,
+    say,
+    say_json,
+    show,
+)
 from cascade_operator.cli.options import (
     DEFAULT_SESSION,
     DEFAULT_STATE,
@@ -19,7 +26,7 @@ from cascade_operator.cli.options import (
     OutputOption,
     StateOption,
 )
-from cascade_operator.cli.progress_view import LineView, LiveView, ProgressView
+from cascade_operator.cli.progress_view import LastingView, LineView, LiveView, ProgressView
 from cascade_operator.cli.report import report_at_end
 from cascade_operator.cli.session_file import read_session
 from cascade_operator.cli.summary import render_summary
@@ -70,7 +77,7 @@ def run(
                 session,
                 base=file.resolve().parent,
                 state=state,
-                view=view,
+                view=LastingView(view),
                 retrain=retrain,
             )
         )
@@ -83,7 +90,7 @@ def run(
     page = None
     if ended.outcome.session_id:
         page = report_at_end(state, session.metadata.name, fresh=not ended.nothing_to_do)
-    _print_end(ended, session, state, output, page)
+    lasting(lambda: _print_end(ended, session, state, output, page))
     raise typer.Exit(int(ended.outcome.exit_code))
 
 

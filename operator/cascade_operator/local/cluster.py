@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -143,7 +144,7 @@ class LocalCluster:
         level = logging.WARNING if event.type is EventType.WARNING else logging.INFO
         _LOG.log(level, "%s: %s", event.reason, event.message)
         line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {event.type} {event.reason}: "
-        with self._log_file("events").open("a", encoding="utf-8") as stream:
+        with suppress(OSError), self._log_file("events").open("a", encoding="utf-8") as stream:
             stream.write(f"{line}{event.message}\n")
 
     async def close(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -153,7 +154,8 @@ class LocalCluster:
         await asyncio.gather(*self._deleting.values())
         for name in active:
             if name in self._jobs and self._jobs[name].exit_code != 0:
-                self._records.remove(name)
+                with suppress(OSError):  # a process that is gone is forgotten by the next command
+                    self._records.remove(name)
                 del self._jobs[name]
 
     def _take_over(self) -> dict[str, JobRecord]:
@@ -216,13 +218,19 @@ class LocalCluster:
             }
         )
         self._jobs[end.name] = record
-        self._records.save(record)
+        try:
+            self._records.save(record)
+        except OSError as error:
+            # Known here, and to nobody else: another command makes the same attempt again, which
+            # finds its result in Redis.
+            _LOG.warning("what became of %s cannot be kept: %s", end.name, error.strerror)
         self.changed.set()
 
     async def _end_job(self, name: str) -> None:
         """Ends a Job that is being deleted, then forgets it, as a cluster does with its pod."""
         await self._runner.stop(name)
-        self._records.remove(name)
+        with suppress(OSError):
+            self._records.remove(name)
         del self._jobs[name], self._deleting[name]
         self.changed.set()
 

@@ -34,9 +34,10 @@ from cascade_operator.local.session_setup import (
     fit_to_machine,
     job_environment,
     password_file,
+    take_up_failed_run,
 )
 from cascade_operator.local.session_store import StoredSession
-from cascade_operator.local.state import StateFolder
+from cascade_operator.local.state import StateFolder, state_errors
 
 _TICK_SECONDS: Final = 1.0
 _COALESCING_SECONDS: Final = 0.05
@@ -88,8 +89,8 @@ async def run_session(
 ) -> RunOutcome:
     """Runs a session to its end, or until it is stopped; an unfinished run is resumed.
 
-    A failed run is started anew; a complete one only where the session changed or ``retrain`` says
-    so. Cancelling kills what runs; the next command resumes from the last checkpoints.
+    A failed run goes on where it failed; a new one starts where the session changed or ``retrain``
+    says so. Cancelling kills what runs; the next command resumes from the last checkpoints.
 
     Args:
         session: The session as its user wrote it.
@@ -104,11 +105,14 @@ async def run_session(
         SpecError: The session asks for what cannot be had here.
         DataError: Its trace file is missing.
         ServiceUnavailable: An embedded server does not start, or the state folder is in use.
+        StateWriteError: The state folder cannot be written; Jobs have saved what they could.
     """
-    folder = StateFolder.at(state)
-    with folder.lock():
+    with state_errors(state.resolve()):
+        folder = StateFolder.at(state)
+    with state_errors(folder.path), folder.lock():
         stored = StoredSession.open(folder, session)
         stored.annotations = annotations_for(stored, retrain=retrain)
+        take_up_failed_run(stored, datetime.now(UTC))
         if is_settled(stored.view()):
             on_update(RunSnapshot(stored.status, {}, {}, ()))
             return _outcome(stored, {}, folder, stopped=False)
@@ -177,8 +181,10 @@ class _LocalRun:
             # A Job cut short is forgotten, while status says it runs: so the planner makes the
             # same attempt again when the session is resumed.
             grace = GRACE_SECONDS
-        except ServiceUnavailable:
-            grace = GRACE_SECONDS  # a server is gone; what Jobs can still save they save
+        except (ServiceUnavailable, OSError):
+            grace = (
+                GRACE_SECONDS  # a server or the disk is gone; what Jobs can still save they save
+            )
             raise
         finally:
             await self._cluster.close(grace_seconds=grace)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cascade_operator.api.errors import DataError
 from cascade_operator.api.session import TrainingSession
-from cascade_operator.api.status import Phase
+from cascade_operator.control.domain.reopen import reopened
+from cascade_operator.control.domain.run_start import trigger
 from cascade_operator.control.manifests.labels import RETRAIN_ANNOTATION
 from cascade_operator.local.capacity import (
     available_cpus,
@@ -30,13 +31,22 @@ def annotations_for(stored: StoredSession, *, retrain: bool) -> dict[str, str]:
     last = stored.status.last_retrain_request
     run = stored.status.run
     finished = run is not None and run.completion_time is not None
-    if finished and (retrain or stored.status.phase is Phase.FAILED):
+    if finished and retrain:
         value = f"{written} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}".strip()
     elif last and (not written or last == written or last.startswith(f"{written} ")):
         value = last
     else:
         value = written
     return {**stored.annotations, **({RETRAIN_ANNOTATION: value} if value else {})}
+
+
+def take_up_failed_run(stored: StoredSession, now: datetime) -> None:
+    """Has a failed run go on where it failed, unless the session asks for another one.
+
+    Nothing is written yet: the planner's next status will be.
+    """
+    if trigger(stored.view()) is None:
+        stored.status = reopened(stored.status, now)
 
 
 def fit_to_machine(stored: StoredSession) -> tuple[str, ...]:

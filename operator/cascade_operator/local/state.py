@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -19,10 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cascade_operator.api.errors import ServiceUnavailable, SpecError
+from cascade_operator.api.errors import CascadeError, ServiceUnavailable, SpecError
+from cascade_operator.api.exit_codes import ExitCode
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _GITIGNORE: Final = "*\n"
+_ELSEWHERE: Final = "or name another folder: --state DIR"
+_DISK_MENDS: Final = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), f"make it writable, {_ELSEWHERE}"),
+    errno.EIO: f"check its disk, {_ELSEWHERE}",
+    errno.ENOTDIR: f"a file lies in its way: move that, {_ELSEWHERE}",
+    errno.EEXIST: f"a file lies in its way: move that, {_ELSEWHERE}",
+}
+"""What to do about what a disk refuses; any other error is a fault of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,33 @@ class StateFolder:
             yield
         finally:
             os.close(descriptor)
+
+
+class StateWriteError(CascadeError):
+    """The state folder cannot be written: full, read-only, or no folder."""
+
+    exit_code = ExitCode.ARCHIVE_WRITE
+    reason = "StateWriteFailed"
+
+
+@contextmanager
+def state_errors(path: Path) -> Iterator[None]:
+    """Turns what the disk below a state folder refuses into an error that says what to mend.
+
+    Raises:
+        StateWriteError: It did.
+    """
+    try:
+        yield
+    except OSError as error:
+        mend = _DISK_MENDS.get(error.errno or 0)
+        if mend is None:
+            raise
+        where = error.filename or path
+        raise StateWriteError(
+            f"the state folder {path} cannot be written: {error.strerror} ({where})",
+            mend=f"{mend}; then the same command resumes",
+        ) from error
 
 
 def checked_name(name: str) -> str:

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 from cascade_operator.api.errors import Terminated
@@ -36,7 +37,10 @@ class StopSignal:
             raise Terminated("told to stop; the checkpoint is saved")
 
     def install(self) -> None:
-        """Takes over SIGTERM and SIGINT. Python as process 1 ignores SIGTERM without this."""
+        """Takes over SIGTERM and SIGINT. Python as process 1 ignores SIGTERM without this.
+
+        SIGHUP is not for a worker: it has no terminal, and the command that started it stops it.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
@@ -52,7 +56,7 @@ class StopSignal:
 
 def leave(code: int) -> None:
     """Ends the process now, without waiting for threads that hang in a model call."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+        with suppress(OSError, ValueError):  # a log on a full disk must not change the exit code
+            flush()
     os._exit(code)

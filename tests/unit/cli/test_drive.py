@@ -102,7 +102,7 @@ def test_a_run_that_was_complete_before_is_told_from_a_new_one():
     assert run_with(runner).nothing_to_do
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_asks_for_checkpoints(number):
     async def runner(*_, stop, **__):
         os.kill(os.getpid(), number)
@@ -115,11 +115,29 @@ def test_the_first_signal_asks_for_checkpoints(number):
     assert ended.outcome.exit_code == 143
 
 
-def test_the_second_signal_ends_the_run_at_once():
+def test_under_nohup_a_closed_terminal_is_no_reason_to_stop():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+
+        async def runner(*_, stop, **__):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0)
+            assert not stop.is_set()
+            return outcome(Phase.COMPLETE, ExitCode.OK)
+
+        assert run_with(runner).outcome.exit_code == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_ends_the_run_at_once(first, second):
     async def runner(*_, stop, **__):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), first)
         await stop.wait()
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), second)
         await asyncio.Event().wait()
 
     view = Reader()

@@ -11,93 +11,19 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
 from cascade_operator.api.errors import DataError, ServiceUnavailable
 from cascade_operator.api.exit_codes import ExitCode
-from cascade_operator.api.session import TrainingSession
 from cascade_operator.api.status import GroupPhase, Phase
 from cascade_operator.local.orphans import ProcessIdentity
-from cascade_operator.local.session_run import run_session
-from fakes import local_worker
+from fakes.scripted_command import Command, session, worker_at
 
 pytestmark = pytest.mark.process
 
-NODES = [
-    {"name": "first", "signature": "request -> brief"},
-    {"name": "second", "signature": "brief -> answer"},
-]
-SPEC = {
-    "cascade": {"tiers": [{"name": "all", "code": 0, "nodes": NODES}]},
-    "traces": {"persistentVolumeClaim": {"claimName": "traces"}},
-    "models": {
-        "task": {"endpoint": "http://model.invalid"},
-        "embedding": {"endpoint": "http://model.invalid"},
-    },
-    "redis": {"url": "unix:///nonexistent/redis.sock"},
-    "resources": {"group": {"limits": {"memory": "256Mi"}}},
-}
 GROUPS = ["00", "01", "00_01"]
-
-
-def session(**spec):
-    return TrainingSession.model_validate(
-        {
-            "apiVersion": "cascade-operator.dev/v1alpha1",
-            "kind": "TrainingSession",
-            "metadata": {"name": "triage"},
-            "spec": SPEC | spec,
-        }
-    )
-
-
-class Command:
-    """``cascade run`` with scripted workers; may be started several times on one folder."""
-
-    def __init__(self, folder: Path, script=None):
-        self.folder = folder
-        self.snapshots = []
-        self.script(script or {})
-
-    def script(self, script):
-        (self.folder / "script.json").write_text(json.dumps(script))
-
-    def run(self, wanted=None, *, retrain=False, stop_when=None):
-        return asyncio.run(self._run(wanted or session(), retrain, stop_when))
-
-    async def _run(self, wanted, retrain, stop_when):
-        stop = asyncio.Event()
-        self.snapshots.clear()
-
-        def on_update(snapshot):
-            self.snapshots.append(snapshot)
-            if stop_when is not None and stop_when(snapshot):
-                stop.set()
-
-        async with asyncio.timeout(60):
-            return await run_session(
-                wanted,
-                self.folder,
-                self.folder / "state",
-                on_update=on_update,
-                stop=stop,
-                retrain=retrain,
-                worker=worker_at(self.folder),
-            )
-
-    def starts(self, name):
-        file = self.folder / f"{name}.starts"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    def hangs(self, name="group-00"):
-        return (self.folder / f"{name}.hangs").exists()
-
-
-def worker_at(folder):
-    return [sys.executable, "-I", "-S", local_worker.__file__, str(folder / "script.json")]
 
 
 @pytest.fixture
@@ -156,22 +82,56 @@ def test_a_complete_session_is_trained_again_when_asked(command):
 
 
 @pytest.mark.parametrize(
-    ("script", "code"),
+    ("script", "code", "started"),
     [
-        ({"prepare": [{"exit": 65, "message": {"kind": "failure", "exitCode": 65}}]}, 65),
-        ({"group": [{"exit": 64, "message": {"kind": "failure", "exitCode": 64}}]}, 64),
+        pytest.param(
+            {"prepare": [{"exit": 65, "message": {"kind": "failure", "exitCode": 65}}]},
+            65,
+            {"prepare": 2, "group-00": 1},
+            id="prepare",
+        ),
+        pytest.param(
+            {"group/00": [{"exit": 64, "message": {"kind": "failure", "exitCode": 64}}]},
+            64,
+            # The archive of what succeeded took the data out of Redis: prepare restores it.
+            {"prepare": 2, "group-00": 2, "group-01": 1, "group-00_01": 1},
+            id="group",
+        ),
+        pytest.param(
+            {"archive": [{"exit": 73, "message": {"kind": "failure", "exitCode": 73}}]},
+            73,
+            {"prepare": 1, "group-00": 1, "group-01": 1, "group-00_01": 1},
+            id="archive",
+        ),
     ],
-    ids=["prepare", "group"],
 )
-def test_a_failed_run_ends_as_its_worker_and_is_tried_anew(command, script, code):
+def test_a_failed_run_ends_as_its_worker_and_goes_on_where_it_failed(
+    command, script, code, started
+):
     command.script(script)
-    outcome = command.run()
+    outcome = command.run(session(backoffLimit=0))
     assert outcome.status.phase is Phase.FAILED
     assert outcome.exit_code == code
-    command.script({})
-    again = command.run()
+    command.script({"prepare": [{"message": {"kind": "prepare", "restoredGroups": GROUPS}}]})
+    again = command.run(session(backoffLimit=0))
     assert again.exit_code is ExitCode.OK
+    assert (again.status.run.number, again.session_id) == (1, outcome.session_id)
+    assert [entry.phase for entry in again.status.history] == [Phase.COMPLETE]
+    assert {name: len(command.starts(name)) for name in started} == started
+
+
+@pytest.mark.parametrize("how", ["changed", "retrain"])
+def test_a_failed_run_is_replaced_where_another_is_asked_for(command, how):
+    failure = {"exit": 65, "message": {"kind": "failure", "exitCode": 65}}
+    command.script({"prepare": [failure]})
+    assert command.run().exit_code == 65
+    command.script({})
+    if how == "changed":
+        again = command.run(session(optimizer={"trials": 7}))
+    else:
+        again = command.run(retrain=True)
     assert again.status.run.number == 2
+    assert [entry.phase for entry in again.status.history] == [Phase.COMPLETE, Phase.FAILED]
 
 
 def test_stopping_saves_and_the_same_command_resumes(command):
