@@ -94,7 +94,8 @@ def until_gone(processes: set[ProcessIdentity], seconds: float = 45.0) -> None:
     """Waits until none of these processes runs."""
     deadline = time.monotonic() + seconds
     while left := [process for process in processes if process.alive]:
-        assert time.monotonic() < deadline, f"these are left: {[_shown(p) for p in left]}"
+        shown = [(process.pid, command_line(process)) for process in left]
+        assert time.monotonic() < deadline, f"these are left: {shown}"
         time.sleep(0.02)
 
 

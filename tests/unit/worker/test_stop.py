@@ -60,3 +60,12 @@ def test_a_signal_ends_the_process_in_time(number, code, expected, said):
         rest, _ = worker.communicate(timeout=20)
     assert worker.returncode == expected
     assert rest == said
+
+
+@pytest.mark.process
+def test_a_log_on_a_full_disk_changes_no_exit_code():
+    code = LEAVES.replace('print("ready", flush=True)', "").replace("signals.event.wait()", "")
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, no path of ours
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, stdout=full, stderr=full, timeout=20, check=False)
+    assert done.returncode == 75

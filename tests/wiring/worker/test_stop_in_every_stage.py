@@ -192,6 +192,16 @@ def test_group(workers, server, reference, place):
     _assert_ends_as_undisturbed(workers, reference)
 
 
+def test_a_signal_that_is_repeated_changes_nothing(workers, server, reference):
+    workers.load(reference.prepared)
+    scene = Scene(workers, server, reference)
+    with scene.held(_is_chat) as there, workers.start(*group_arguments("00")) as worker:
+        there(worker)
+        stopped = worker.stop(signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGTERM)
+    _assert_left(stopped)
+    assert stopped.message.reason == "Terminated"
+
+
 def test_group_between_trials(workers, server, reference):
     workers.load(reference.prepared)
     server.delay = 0.05
