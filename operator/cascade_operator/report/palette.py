@@ -19,7 +19,7 @@ _COLOURS: Final[dict[str, tuple[str, str]]] = {
     "faint": ("#aab3bf", "#5a6675"),
     "accent": ("#0b5cad", "#79b8ff"),
     "warm": ("#b4500b", "#ffab5e"),
-    "good": ("#1a7f4b", "#6fd39b"),
+    "good": ("#17713f", "#6fd39b"),
     "bad": ("#b42318", "#ff9a8f"),
     "good-soft": ("#e2f4ea", "#14321f"),
     "bad-soft": ("#fce9e7", "#3d1a17"),
@@ -65,6 +65,8 @@ def marker(name: str) -> str:
     Raises:
         ValueError: There is no such name.
     """
+    if name not in _COLOURS:
+        raise ValueError(f"the report has no colour {name!r}")
     return _MARKER.format(_NAMES.index(name))
 
 

@@ -70,7 +70,6 @@ def records_section(data: ReportData) -> Section:
         "Records: used, put aside, imputed",
         (" ".join(lead),),
         tables=tuple(tables),
-        wide=True,
     )
 
 
@@ -98,7 +97,7 @@ def settings_section(data: ReportData) -> Section:
                 frozenset({0, 1, 3}),
             )
         )
-    return Section("settings", "Settings and files", tables=tuple(tables), wide=True)
+    return Section("settings", "Settings and files", tables=tuple(tables))
 
 
 def _metrics_table(data: ReportData) -> Table:

@@ -35,8 +35,8 @@ def scores_section(data: ReportData) -> Section:
         ),
         (_score_table(data),),
         (
-            "Bars are 95 % percentile bootstrap intervals of the mean over records. The best "
-            "program was chosen on the validation records, so its score there is on the high "
+            "Bars are 95\xa0% percentile bootstrap intervals of the mean over records. "
+            "The best program was chosen on the validation records, so its score there is on the high "
             "side; held-out records were scored once, after the choice.",
         ),
     )
@@ -68,7 +68,7 @@ def lattice_section(data: ReportData) -> Section:
         (
             Table(
                 "Gain by group, on validation records",
-                ("group", "nodes", "gain", "95 % interval", "started from"),
+                ("group", "nodes", "gain", "95\xa0% interval", "started from"),
                 tuple(
                     (
                         group.letters,
@@ -161,7 +161,7 @@ def attribution_section(data: ReportData) -> Section:
         (
             Table(
                 "Shapley values of the held-out scores",
-                ("node", "name", "worth", "95 % interval", "evidence"),
+                ("node", "name", "worth", "95\xa0% interval", "evidence"),
                 tuple(
                     (
                         one.node.letter,
@@ -228,7 +228,7 @@ def _held_out_sentence(data: ReportData) -> str | None:
 
 def _with_interval(one: Interval | None) -> str:
     ends = wording.interval(one, sign=True)
-    return wording.gain(one) + ("" if ends == wording.NONE else f", 95 % interval {ends}")
+    return wording.gain(one) + ("" if ends == wording.NONE else f", 95\xa0% interval {ends}")
 
 
 def _score_table(data: ReportData) -> Table:
@@ -241,7 +241,7 @@ def _score_table(data: ReportData) -> Table:
             "ended",
             "declared",
             "best",
-            "95 % interval",
+            "95\xa0% interval",
             "gain",
             "held-out declared",
             "held-out best",

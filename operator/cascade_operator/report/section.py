@@ -57,7 +57,6 @@ class Section:
         picture: Its picture, where there is one.
         tables: Its tables.
         notes: Small print: how the figures were made.
-        wide: Whether it takes the page's whole width.
     """
 
     name: str
@@ -66,4 +65,3 @@ class Section:
     picture: Picture | None = None
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
-    wide: bool = False

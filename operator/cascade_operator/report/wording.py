@@ -49,7 +49,7 @@ def thousands(count: float | None) -> str:
 
 def share(part: float, whole: float) -> str:
     """A share in percent: ``78 %``; nothing of nothing is not known."""
-    return f"{100 * part / whole:.0f} %" if whole else NONE
+    return f"{100 * part / whole:.0f}\N{NO-BREAK SPACE}%" if whole else NONE
 
 
 def off_by(estimated: float, actual: float | None) -> str:
@@ -58,7 +58,7 @@ def off_by(estimated: float, actual: float | None) -> str:
         return NONE
     if not estimated:
         return "as estimated" if not actual else "more than none"
-    return f"{100 * (actual - estimated) / estimated:+.0f} %".replace("-", MINUS)
+    return f"{100 * (actual - estimated) / estimated:+.0f}\N{NO-BREAK SPACE}%".replace("-", MINUS)
 
 
 def many(count: int, one: str, more: str = "") -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 
 import pytest
 
+from cascade_operator.api.errors import MemoryGateReached
 from cascade_operator.api.records import CallFigures, Progress
 from cascade_operator.monitoring.progress import ProgressPublisher
+from cascade_operator.monitoring.timeline import JobTimeline
 from fakes.worker_jobs import closed_redis
 
 KEY = "cascade:{u}:1:progress:00"
@@ -98,3 +102,48 @@ def test_a_long_note_is_cut(redis_client):
     publisher = _publisher(redis_client)
     publisher.update(note="x" * 100_000, publish=True)
     assert len(_read(redis_client).note) <= 1024
+
+
+def _timelines(client):
+    return {field.decode(): json.loads(text) for field, text in client.hgetall("timelines").items()}
+
+
+def test_a_timeline_is_written_in_the_background_and_at_the_end(redis_client):
+    timeline = JobTimeline("00", 3)
+    publisher = _publisher(
+        redis_client,
+        memory=lambda: (7, 9),
+        interval=0.01,
+        timeline=timeline,
+        timeline_key="timelines",
+    )
+    with publisher:
+        publisher.update(stage=41)
+        deadline = time.monotonic() + 10
+        while not (found := _timelines(redis_client)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert found[timeline.field]["outcome"] == ""
+    (ended,) = _timelines(redis_client).values()
+    assert (ended["job"], ended["attempt"], ended["outcome"]) == ("00", 3, "Done")
+    assert (ended["memory"]["bytes"][0], ended["memoryLimit"]) == (7, 9)
+    assert [code for code, _, _ in ended["stages"]] == [41]
+    assert redis_client.ttl("timelines") > 86400
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(MemoryGateReached("full"), "MemoryGate"), (ValueError("ours"), "Error")],
+    ids=["a-reason", "a-fault"],
+)
+def test_a_timeline_says_why_its_job_left(redis_client, error, outcome):
+    with (
+        pytest.raises(type(error)),
+        _publisher(redis_client, timeline=JobTimeline("00"), timeline_key="timelines"),
+    ):
+        raise error
+    assert [found["outcome"] for found in _timelines(redis_client).values()] == [outcome]
+
+
+def test_a_timeline_that_cannot_be_written_is_not_the_jobs_failure():
+    with _publisher(closed_redis(), timeline=JobTimeline("00"), timeline_key="timelines") as one:
+        one.update(stage=41)

@@ -42,11 +42,13 @@ def draw_lattice(groups: Sequence[GroupView], *, best: str = "") -> Figure:
         for row, group in enumerate(columns[size]):
             places[group.letters] = (float(x), (len(columns[size]) - 1) / 2 - row)
     _edges(axes, groups, places)
-    width = 0.72 if len(sizes) <= 4 else 0.8
+    width = 0.72 if len(sizes) <= 4 else 0.92
+    letters = SMALL if len(sizes) <= 5 else SMALL - 1.0
     _box(
         axes,
         places[""],
         width=width,
+        fontsize=letters,
         name="declared",
         figure="",
         colour="gain-z",
@@ -58,6 +60,7 @@ def draw_lattice(groups: Sequence[GroupView], *, best: str = "") -> Figure:
             axes,
             places[group.letters],
             width=width,
+            fontsize=letters,
             name=group.letters,
             figure=signed(group.gain.value, 3) if group.gain else _word(group),
             colour=gain_colour(group.gain.value, scale) if group.gain else "card",
@@ -101,6 +104,7 @@ def _box(
     place: tuple[float, float],
     *,
     width: float,
+    fontsize: float,
     name: str,
     figure: str,
     colour: str,
@@ -129,13 +133,13 @@ def _box(
             name,
             ha="center",
             va="center",
-            fontsize=SMALL,
+            fontsize=fontsize,
             color=ink,
             zorder=3,
             fontweight="bold",
         )
         axes.text(
-            x, y - 0.17, figure, ha="center", va="center", fontsize=SMALL, color=ink, zorder=3
+            x, y - 0.17, figure, ha="center", va="center", fontsize=fontsize, color=ink, zorder=3
         )
     else:
-        axes.text(x, y, name, ha="center", va="center", fontsize=SMALL, color=ink, zorder=3)
+        axes.text(x, y, name, ha="center", va="center", fontsize=fontsize, color=ink, zorder=3)
