@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cascade_operator.api.errors import DataError, SpecError
+from cascade_operator.api.estimate import read_estimate
 from cascade_operator.api.quantity import parse_quantity
-from cascade_operator.api.records import CallFigures
 from cascade_operator.api.run import RunConfig
 from cascade_operator.api.session import TrainingSessionSpec
 from cascade_operator.api.status import (
@@ -23,13 +23,13 @@ from cascade_operator.api.status import (
 from cascade_operator.archive.members import ESTIMATE, RECORDS, TIMELINE
 from cascade_operator.archive.model import RunArchive
 from cascade_operator.monitoring.figures import short_names
+from cascade_operator.report.calls import tokens, total_calls
 from cascade_operator.report.documents import (
     read_attempts,
-    read_estimate,
-    read_estimated_calls,
     read_object,
     read_records,
 )
+from cascade_operator.report.estimate import estimate_rows
 from cascade_operator.report.groups import Searched, group_views, read_searches
 from cascade_operator.report.memory import memory_over_time
 from cascade_operator.report.model import (
@@ -121,20 +121,6 @@ def build_report(sources: RunSources) -> ReportData:
         memory_budget=_memory_budget(spec),
     )
     return _with_estimate(data, sources, documents.get(ESTIMATE))
-
-
-def total_calls(data: ReportData) -> CallFigures | None:
-    """Returns what the model calls of prepare and all groups came to; None while nothing is known.
-
-    Groups that are under way are not in it.
-    """
-    known = [group.calls for group in data.groups if group.calls is not None]
-    if data.records.calls is not None:
-        known.append(data.records.calls)
-    if not known:
-        return None
-    names = CallFigures.model_fields
-    return CallFigures(**{name: sum(getattr(one, name) for one in known) for name in names})
 
 
 def _config(archive: RunArchive | None) -> tuple[RunConfig | None, tuple[str, ...]]:
@@ -321,20 +307,20 @@ def _memory_budget(spec: TrainingSessionSpec | None) -> int:
 
 
 def _with_estimate(data: ReportData, sources: RunSources, document: bytes | None) -> ReportData:
-    estimate = read_object(document)
-    if not estimate:
+    estimate = read_estimate(document)
+    if estimate is None:
         return data
     calls = total_calls(data)
     actual: dict[str, float | None] = {}
     if data.over or (sources.archive is not None and not sources.archive.progressive):
         actual = {
             "modelCalls": None if calls is None else calls.model_calls,
-            "tokens": None if calls is None else calls.input_tokens + calls.output_tokens,
+            "tokens": None if calls is None else tokens(calls),
             "seconds": data.seconds,
             "peakMemory": memory_over_time(data.attempts).peak or None,
         }
     return replace(
         data,
-        estimate=read_estimate(estimate, actual),
-        estimated_calls=read_estimated_calls(estimate),
+        estimate=estimate_rows(estimate, actual),
+        estimated_calls={key: group.model_calls.likely for key, group in estimate.groups.items()},
     )

@@ -1,4 +1,4 @@
-"""Reads what a run said of itself (18, 62, 65), whoever wrote it: bounded, wrong parts left out."""
+"""Reads what a run said of itself (18 and 62), whoever wrote it: bounded, wrong parts left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from cascade_operator.archive.documents import parse_object
 from cascade_operator.archive.errors import MalformedError
 from cascade_operator.report.model import (
     AttemptView,
-    EstimateRow,
     RecordsView,
     RejectedRow,
     Span,
@@ -28,12 +27,8 @@ MAX_ROWS: Final = 300
 _TEXT: Final = 1000
 _MOST_SECONDS: Final = 10.0 * 365 * 86400
 _LETTERS: Final = "ABCDEF"
-_ESTIMATED: Final = (
-    ("modelCalls", "Model calls", ""),
-    ("tokens", "Tokens", ""),
-    ("seconds", "Duration", "s"),
-    ("peakMemory", "Memory of Jobs that ran at once", "B"),
-)
+_JOBS: Final = ("prepare", "archive")
+"""Jobs that are no group's; any other name is nobody's."""
 
 
 def read_object(data: bytes | None) -> Mapping[str, Any]:
@@ -79,8 +74,8 @@ def read_attempts(document: Mapping[str, Any]) -> tuple[AttemptView, ...]:
     """Reads ``62_timeline.json``; starts are counted from the earliest attempt."""
     found = []
     for entry in _dicts(document.get("jobs"), MAX_ATTEMPTS):
-        job, start = _text(entry.get("job"))[:32], _number(entry.get("start"))
-        if not job or start is None:
+        job, start = _text(entry.get("job")), _number(entry.get("start"))
+        if start is None or (job not in _JOBS and letters_of(job) == job):
             continue
         found.append((start, job, entry))
     found.sort(key=lambda one: (one[0], one[1]))
@@ -90,33 +85,6 @@ def read_attempts(document: Mapping[str, Any]) -> tuple[AttemptView, ...]:
         for start, job, entry in found
         if start - first < _MOST_SECONDS
     )
-
-
-def read_estimate(
-    document: Mapping[str, Any], actual: Mapping[str, float | None]
-) -> tuple[EstimateRow, ...]:
-    """Reads ``65_estimate.json`` and sets what the run came to beside it.
-
-    Args:
-        document: The document; empty where there is none.
-        actual: Figure -> what it came to; None while that is unknown.
-    """
-    rows = []
-    for name, what, unit in _ESTIMATED:
-        likely, at_most = _range(document.get(name))
-        if likely is not None:
-            rows.append(EstimateRow(what, unit, likely, at_most, actual.get(name)))
-    return tuple(rows)
-
-
-def read_estimated_calls(document: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the model calls that ``65_estimate.json`` expects of each group, by key."""
-    found = {}
-    for key, entry in list(_dict(document.get("groups")).items())[:63]:
-        likely, _ = _range(_dict(entry).get("modelCalls"))
-        if likely is not None:
-            found[key] = likely
-    return found
 
 
 def letters_of(key: str) -> str:
@@ -148,13 +116,6 @@ def _attempt(job: str, start: float, entry: Mapping[str, Any]) -> AttemptView:
         memory=tuple(_count(value) for value in _list(memory.get("bytes"), MAX_POINTS)),
         spans=tuple(spans),
     )
-
-
-def _range(value: Any) -> tuple[float | None, float | None]:
-    """What is expected, and at most: an object of both, or the first alone."""
-    own = value if isinstance(value, dict) else {"likely": value}
-    likely, at_most = _number(own.get("likely")), _number(own.get("atMost"))
-    return (None, None) if likely is None or likely < 0 else (likely, at_most)
 
 
 def _metrics(nodes: Mapping[str, Any]) -> Iterator[TraceMetric]:

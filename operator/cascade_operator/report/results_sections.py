@@ -36,8 +36,8 @@ def scores_section(data: ReportData) -> Section:
         (_score_table(data),),
         (
             "Bars are 95\xa0% percentile bootstrap intervals of the mean over records. "
-            "The best program was chosen on the validation records, so its score there is on the high "
-            "side; held-out records were scored once, after the choice.",
+            "The best program was chosen on the validation records, so its score there is on the "
+            "high side; held-out records were scored once, after the choice.",
         ),
     )
 

@@ -8,7 +8,7 @@ from functools import partial
 from cascade_operator.api.records import CallFigures
 from cascade_operator.monitoring.figures import memory_text, seconds_text
 from cascade_operator.report import wording
-from cascade_operator.report.build import total_calls
+from cascade_operator.report.calls import asked, saved, tokens, total_calls
 from cascade_operator.report.memory import memory_over_time
 from cascade_operator.report.model import AttemptView, EstimateRow, ReportData
 from cascade_operator.report.plots.axes import group_label
@@ -33,11 +33,11 @@ def calls_section(data: ReportData) -> Section:
         for group in data.groups
         if group.calls is not None
     ]
-    asked = total.model_calls + total.cache_hits
     lead = (
-        f"{wording.thousands(asked)} calls were asked for: {wording.thousands(total.model_calls)} "
-        f"reached a server, the shared cache answered {wording.thousands(total.cache_hits)} "
-        f"({wording.share(total.cache_hits, asked)}). "
+        f"{wording.thousands(asked(total))} calls were asked for: "
+        f"{wording.thousands(total.model_calls)} reached a server, the shared cache "
+        f"answered {wording.thousands(saved(total))} "
+        f"({wording.share(saved(total), asked(total))}). "
         f"{wording.thousands(total.input_tokens)} tokens went in, "
         f"{wording.thousands(total.output_tokens)} came out."
     )
@@ -131,7 +131,11 @@ def estimate_section(data: ReportData) -> Section:
         title,
         (lead[:1].upper() + lead[1:] + ".",),
         tables=tuple(tables),
-        notes=("The estimate was made before the groups were trained.",),
+        notes=(
+            "The estimate was made at the end of prepare, before the groups were trained. Groups "
+            "share calls: whose they are depends on who comes first, so a single group may be "
+            "further off than the run.",
+        ),
     )
 
 
@@ -284,17 +288,15 @@ def _stages(attempt: AttemptView) -> str:
 
 
 def _call_row(label: str, calls: CallFigures) -> CallRow:
-    tokens = calls.input_tokens + calls.output_tokens
-    return CallRow(label, calls.model_calls, calls.cache_hits, tokens, 0)
+    return CallRow(label, calls.model_calls, saved(calls), tokens(calls), 0)
 
 
 def _call_cells(label: str, calls: CallFigures) -> tuple[str, ...]:
-    asked = calls.model_calls + calls.cache_hits
     return (
         label,
         wording.thousands(calls.model_calls),
-        wording.thousands(calls.cache_hits),
-        wording.share(calls.cache_hits, asked),
+        wording.thousands(saved(calls)),
+        wording.share(saved(calls), asked(calls)),
         wording.thousands(calls.waits),
         wording.thousands(calls.input_tokens),
         wording.thousands(calls.output_tokens),

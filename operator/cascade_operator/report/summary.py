@@ -7,7 +7,7 @@ from typing import Literal
 
 from cascade_operator.monitoring.figures import memory_text, seconds_text
 from cascade_operator.report import wording
-from cascade_operator.report.build import total_calls
+from cascade_operator.report.calls import asked, saved, total_calls
 from cascade_operator.report.memory import memory_over_time
 from cascade_operator.report.model import Interval, ReportData
 
@@ -60,12 +60,12 @@ def tiles(data: ReportData) -> tuple[Tile, ...]:
         )
     )
     if (calls := total_calls(data)) is not None:
-        asked = calls.model_calls + calls.cache_hits
         found.append(
             Tile(
                 "Model calls",
                 wording.thousands(calls.model_calls),
-                f"{wording.share(calls.cache_hits, asked)} of {asked:,} saved by the cache",
+                f"{wording.share(saved(calls), asked(calls))} of {asked(calls):,} "
+                "saved by the cache",
             )
         )
     if data.seconds is not None:

@@ -12,12 +12,10 @@ from cascade_operator.report.documents import (
     MAX_ATTEMPTS,
     letters_of,
     read_attempts,
-    read_estimate,
-    read_estimated_calls,
     read_object,
     read_records,
 )
-from fakes.report_runs import estimate, records, timeline
+from fakes.report_runs import records, timeline
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -58,8 +56,10 @@ def test_attempts_are_read_from_the_first_ones_start():
         {"start": True},
         {"job": ""},
         {"job": 3},
+        {"job": "\ud800"},
+        {"job": "00_09"},
     ],
-    ids=["no-start", "nan", "true", "no-name", "a-number"],
+    ids=["no-start", "nan", "true", "no-name", "a-number", "nobodys", "no-group"],
 )
 def test_an_attempt_without_name_or_start_is_none(change):
     job = timeline(1)["jobs"][0] | change
@@ -82,25 +82,13 @@ def test_an_attempt_centuries_later_is_left_out():
     assert [one.job for one in found] == ["prepare"]
 
 
-def test_an_estimate_is_set_beside_what_it_came_to():
-    found = read_estimate(estimate(1), {"modelCalls": 90.0, "tokens": None})
-    assert [(r.what, r.estimated, r.at_most, r.actual) for r in found] == [
-        ("Model calls", 100, 5000, 90),
-        ("Tokens", 10_000, 90_000, None),
-        ("Duration", 60.0, None, None),
-    ]
-    assert read_estimated_calls(estimate(1)) == {"00": 20}
-
-
 @given(JSON, JSON)
 def test_nothing_makes_a_reader_fail(document, part):
     wrapped = document if isinstance(document, dict) else {"jobs": [part], "notes": document}
     named = {"jobs": [{"job": "00", "start": 1, "memory": part, "stages": document}]}
-    for one in (wrapped, named, {"groups": {"00": part}, "modelCalls": document}):
+    for one in (wrapped, named):
         read_attempts(one)
         read_records(one, {})
-        read_estimate(one, {})
-        read_estimated_calls(one)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"[]", b"{", b"[" * 99_999, b"\xff"])
