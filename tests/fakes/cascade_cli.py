@@ -104,7 +104,8 @@ def kill_process(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def _shown(process: ProcessIdentity) -> str:
+def command_line(process: ProcessIdentity) -> str:
+    """A process's command line; empty once it is gone."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return f"{process.pid} {' '.join(psutil.Process(process.pid).cmdline())}"
-    return str(process.pid)
+        return " ".join(psutil.Process(process.pid).cmdline())
+    return ""

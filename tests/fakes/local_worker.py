@@ -21,7 +21,8 @@ def main() -> None:
         name += "/" + arguments[arguments.index("--group") + 1]
     starts = folder / f"{name.replace('/', '-')}.starts"
     with starts.open("a") as stream:
-        stream.write(json.dumps({"pid": os.getpid(), "arguments": arguments}) + "\n")
+        start = {"pid": os.getpid(), "arguments": arguments, "at": time.time()}
+        stream.write(json.dumps(start) + "\n")
     entries = json.loads(Path(script).read_text())
     entry = entries.get(name, entries.get(stage, [{}]))
     step = entry[min(len(starts.read_text().splitlines()), len(entry)) - 1]
@@ -31,12 +32,20 @@ def main() -> None:
         held = bytearray(step["allocate"])
         held[::4096] = b"x" * len(held[::4096])
     if step.get("hang"):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(step.get("terminated", 143)))
+        ends = folder / f"{name.replace('/', '-')}.ends"
+        signal.signal(signal.SIGTERM, lambda *_: _leave(step, ends))
         (folder / f"{name.replace('/', '-')}.hangs").write_text(str(os.getpid()))
         time.sleep(120)
     message = step.get("message", _usual_message(stage, arguments))
     Path(os.environ["CASCADE_TERMINATION_LOG"]).write_text(json.dumps(message))
     sys.exit(step.get("exit", 0))
+
+
+def _leave(step, ends):
+    time.sleep(step.get("slow", 0))
+    with ends.open("a") as stream:
+        stream.write(json.dumps({"pid": os.getpid(), "at": time.time()}) + "\n")
+    sys.exit(step.get("terminated", 143))
 
 
 def _usual_message(stage, arguments):

@@ -73,7 +73,13 @@ class Command:
             )
 
     def starts(self, name):
-        file = self.folder / f"{name}.starts"
+        return self._lines(f"{name}.starts")
+
+    def ends(self, name):
+        return self._lines(f"{name}.ends")
+
+    def _lines(self, name):
+        file = self.folder / name
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def hangs(self, name="group-00"):

@@ -103,7 +103,7 @@ async def drive(
 def _stopping_on_signals(
     running: asyncio.Future[RunOutcome], stop: asyncio.Event, view: ProgressView
 ) -> Iterator[None]:
-    """First Ctrl-C, SIGTERM or SIGHUP: checkpoint and stop. Second: cancel. Third: leave this very moment."""
+    """First signal: checkpoint and stop. Second: cancel. Third: leave this very moment."""
     loop = asyncio.get_running_loop()
     asked = 0
 

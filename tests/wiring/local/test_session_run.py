@@ -147,6 +147,65 @@ def test_stopping_saves_and_the_same_command_resumes(command):
     assert attempts == ["1", "1"]
 
 
+@pytest.mark.parametrize("stage", ["prepare", "group/01", "archive"])
+def test_stopping_in_any_stage_costs_no_attempt(command, stage):
+    name = stage.replace("/", "-")
+    command.script({stage: [{"hang": True}, {}]})
+    stopped = command.run(stop_when=lambda _: command.hangs(name))
+    assert stopped.exit_code is ExitCode.TERMINATED
+    done = command.run()
+    assert done.exit_code is ExitCode.OK
+    assert done.session_id == stopped.session_id
+    again = {other: len(command.starts(other)) for other in ("prepare", "group-00", "group-00_01")}
+    assert again == {"prepare": 1, "group-00": 1, "group-00_01": 1} | (
+        {"prepare": 2} if stage == "prepare" else {}
+    )
+    if stage == "archive":
+        # The one that was stopped, the same one again, and the final one.
+        assert len(command.starts(name)) == 3
+    else:
+        arguments = [start["arguments"] for start in command.starts(name)]
+        assert [given[given.index("--attempt") + 1] for given in arguments] == ["1", "1"]
+
+
+def test_a_second_command_is_refused_until_the_first_has_ended(command):
+    """Also while the first is ending: its Jobs are still saving."""
+    command.script({"group/00": [{"hang": True, "slow": 0.5}, {}]})
+    refused = []
+
+    async def both():
+        stopping = asyncio.ensure_future(command._run(session(), False, lambda _: command.hangs()))
+        while not stopping.done():
+            if command.hangs():
+                with pytest.raises(ServiceUnavailable) as caught:
+                    await command._run(session(), False, None)
+                refused.append(caught.value)
+            await asyncio.sleep(0.02)
+        return await stopping
+
+    assert asyncio.run(both()).exit_code is ExitCode.TERMINATED
+    assert len(refused) > 5
+    assert f"in use by process {os.getpid()}" in str(refused[-1])
+    assert "--state DIR" in refused[-1].mend
+    assert command.run().exit_code is ExitCode.OK
+
+
+def test_after_a_kill_no_group_has_two_workers_at_once(command):
+    """The killed command's worker takes its time to leave: the next command waits for it."""
+    command.script({"group/00": [{"hang": True, "slow": 1.0}, {}]})
+    text = session().model_dump_json(by_alias=True)
+    worker = json.dumps(worker_at(command.folder))
+    arguments = [sys.executable, "-c", COMMAND, str(command.folder), worker, text]
+    with subprocess.Popen(arguments) as killed:
+        _wait(command.hangs)
+        killed.send_signal(signal.SIGKILL)
+    assert command.run().exit_code is ExitCode.OK
+    first, second = command.starts("group-00")
+    (left,) = command.ends("group-00")
+    assert left["pid"] == first["pid"]
+    assert left["at"] <= second["at"]
+
+
 def test_stopping_before_anything_ran_is_fine(command):
     stopped = command.run(stop_when=lambda _: True)
     assert stopped.exit_code is ExitCode.TERMINATED

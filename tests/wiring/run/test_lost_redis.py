@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from fakes.cascade_cli import Ended, cascade, start_cascade, until_gone
+from fakes.cascade_cli import (
+    Ended,
+    cascade,
+    command_line,
+    kill_process,
+    start_cascade,
+    until_gone,
+)
 from fakes.ticket_runs import TicketRun, findings
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
@@ -85,3 +92,22 @@ def test_candidates_are_not_proposed_again(lost, server):
 def test_the_result_is_that_of_a_run_that_lost_nothing(lost, retrained):
     assert findings(lost.run.archive()) == findings(retrained.run.archive())
     assert lost.run.status["run"]["warmStartedFrom"] == retrained.first.session_id
+
+
+def test_redis_alone_killed_is_started_again_under_the_run(undisturbed, server, tmp_path):
+    run = TicketRun(tmp_path / "state")
+    server.delay = 0.05
+    try:
+        with start_cascade("run", undisturbed.session, "--state", run.state) as command:
+            command.until(lambda: run.trials("tickets-r1-00") >= 1)
+            (redis,) = [p for p in command.descendants() if "valkey-server" in command_line(p)]
+            kill_process(redis.pid)
+            command.until(lambda: run.trials("tickets-r1-02") >= 1)
+            server.delay = 0.0
+            ended = command.end()
+    finally:
+        server.delay = 0.0
+    assert ended.code == 0, ended.text
+    assert "the embedded Redis ended by itself (exit code 137) and was started again" in ended.text
+    assert findings(run.archive()) == findings(undisturbed.run.archive())
+    assert {group["attempt"] for group in run.status["groups"]} == {1}, "no Job has noticed"
