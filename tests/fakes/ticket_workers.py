@@ -177,7 +177,9 @@ class TicketWorkers:
         return combine([read_archive(file.path) for file in run.files])
 
     def archive_files(self) -> list[Path]:
-        return sorted(p for p in (self.folder / "archives" / "default").rglob("*") if p.is_file())
+        """What lies on the archives' volume, partial files among it; without the report."""
+        files = (p for p in (self.folder / "archives" / "default").rglob("*") if p.is_file())
+        return sorted(p for p in files if not p.name.endswith("_report.html"))
 
     def dump(self) -> dict[bytes, bytes]:
         """All keys of the server, to be put back by ``load``."""
