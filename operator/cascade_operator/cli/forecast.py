@@ -38,7 +38,9 @@ def forecast_of_run(ended: Ended) -> tuple[str, ...]:
     calls, took = ended.last.calls.model_calls, ended.last.elapsed
     line = compared(estimate.model_calls.likely, calls)
     if estimate.seconds is not None and took is not None:
-        line += f"; {seconds_text(estimate.seconds)}, took {seconds_text(took)}"
+        line += f"; time: estimated {seconds_text(estimate.seconds)}, took {seconds_text(took)}"
+    if ended.last.warm_started_from and calls < estimate.model_calls.likely:
+        line += "; what earlier runs had asked came from the cache"
     return (line,)
 
 

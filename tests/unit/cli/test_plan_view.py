@@ -10,11 +10,17 @@ import pytest
 from typer.testing import CliRunner
 
 from cascade_operator.api.estimate import CountRange, EstimateBasis, GroupEstimate, RunEstimate
+from cascade_operator.api.exit_codes import ExitCode
+from cascade_operator.api.status import Phase, TrainingSessionStatus
+from cascade_operator.archive.decoder import TableDecoder
 from cascade_operator.archive.model import GroupArchive, RunArchive
+from cascade_operator.archive.writer import write_archives
 from cascade_operator.cli.app import app
-from cascade_operator.cli.forecast import forecast_of_archive
+from cascade_operator.cli.drive import Ended
+from cascade_operator.cli.forecast import forecast_of_archive, forecast_of_run
 from cascade_operator.cli.next_steps import next_steps
-from cascade_operator.cli.view import ArchiveRow, BestRow, RunView
+from cascade_operator.cli.view import ArchiveRow, BestRow, CallRow, RunView
+from cascade_operator.local.session_run import RunOutcome
 from fakes.archives import make_run
 from fakes.ticket_runs import ticket_session, write_session
 
@@ -158,3 +164,53 @@ def test_what_comes_next_can_be_copied(view, lines):
     found = next_steps(view, Path(".cascade"))
     assert len(found) == len(lines)
     assert all(shown.startswith(line) for shown, line in zip(found, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        pytest.param(
+            {"calls": CallRow(model_calls=66), "elapsed": 80.0},
+            "estimated 60 model calls, took 66 (+10 %); time: estimated 1m30s, took 1m20s",
+            id="cold",
+        ),
+        pytest.param(
+            {"calls": CallRow(model_calls=3), "warm_started_from": "20250101T000000Z"},
+            "estimated 60 model calls, took 3 (-95 %); "
+            "what earlier runs had asked came from the cache",
+            id="warm",
+        ),
+    ],
+)
+def test_a_run_s_end_says_how_far_its_estimate_was_off(tmp_path, decoder, changes, line):
+    estimate = ESTIMATE.model_copy(update={"seconds": 90.0} if "elapsed" in changes else {})
+    document = json.dumps(estimate.dump()).encode()
+    run = make_run(["00"], documents={"65_estimate.json": document})
+    write_archives(run, tmp_path, decoder=decoder)
+    ended = ended_with(tmp_path, Phase.COMPLETE, replace(COMPLETE, **changes))
+    assert forecast_of_run(ended) == (line,)
+
+
+def test_a_run_that_is_not_over_or_has_no_estimate_is_not_compared(tmp_path, decoder):
+    write_archives(make_run(["00"], documents={}), tmp_path, decoder=decoder)
+    assert forecast_of_run(ended_with(tmp_path, Phase.COMPLETE, COMPLETE)) == ()
+    assert forecast_of_run(ended_with(tmp_path, Phase.TRAINING, COMPLETE)) == ()
+    absent = Ended(
+        RunOutcome(status(Phase.COMPLETE), ExitCode.OK, (tmp_path / "x",), ""), COMPLETE, False
+    )
+    assert forecast_of_run(absent) == ()
+
+
+def status(phase: Phase) -> TrainingSessionStatus:
+    return TrainingSessionStatus(observed_generation=1, phase=phase)
+
+
+def ended_with(folder: Path, phase: Phase, last: RunView) -> Ended:
+    files = tuple(one for one in folder.rglob("*") if one.is_file())
+    return Ended(RunOutcome(status(phase), ExitCode.OK, files, ""), last, nothing_to_do=False)
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    with TableDecoder() as running:
+        yield running
