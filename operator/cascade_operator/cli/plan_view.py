@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -125,19 +126,31 @@ def _figures(found: SessionPlan) -> list[str]:
         f"most; {count_text(estimate.logical_calls)} node runs, the rest is shared or cached",
         f"tokens       {count_text(estimate.input_tokens)} in, "
         f"{count_text(estimate.output_tokens)} out",
-        f"embeddings   {estimate.embedding_requests} requests",
+        f"embeddings   {_requests(estimate.embedding_requests)}",
     ]
     if estimate.cost is not None:
         lines.append(f"cost         {estimate.cost:.4g}, at the session's prices")
     lines.append(f"time         {_speed(found)}")
     cut = _cut(estimate)
     lines.append(f"budget       {cut}")
-    if basis.parallelism:
-        lines.append(
-            f"at once      {found.schedule.at_once} Jobs, each with {basis.parallel_calls} calls "
-            "in flight"
-        )
+    lines.append(
+        f"at once      {found.schedule.at_once} Jobs, each with {basis.parallel_calls} calls "
+        f"in flight; {_order(found)}"
+    )
     return lines
+
+
+def _requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count_text(count)} requests"
+
+
+def _order(found: SessionPlan) -> str:
+    """How the groups come after each other."""
+    sizes = Counter(group.size for group in found.config.node_groups())
+    if not found.config.spec.optimizer.lattice or len(sizes) == 1:
+        return "no group waits for another"
+    shown = ", ".join(f"{count} of {size}" for size, count in sorted(sizes.items()))
+    return f"groups of nodes start after their subsets: {shown}"
 
 
 def _speed(found: SessionPlan) -> str:

@@ -9,9 +9,9 @@ from cascade_operator.api.models_spec import ReductionMethod
 from cascade_operator.api.session import TrainingSessionSpec
 from cascade_operator.traces.layout import Layout
 
-# Measured with `cascade run` on two cores: the Job's working set with a handful of records, and
-# what UMAP's process adds (numba and its compiled code).
-BASE_BYTES: Final = 105 << 20
+# Measured with `cascade run examples/quickstart.yaml`: the Job's highest working set with a handful
+# of records, and what UMAP's process adds (numba and its compiled code).
+BASE_BYTES: Final = 160 << 20
 UMAP_BYTES: Final = 460 << 20
 VECTOR_COPIES: Final = 3
 """The vectors as embedded, as one matrix for the reduction, and as packed for Redis."""

@@ -57,6 +57,7 @@ def test_a_plan_fits_a_terminal(tmp_path, width, monkeypatch):
     assert "7 to propose from, 6 to select by, 3 held out" in text
     assert "classify+decide" in text
     assert "not known: no server was asked" in text
+    assert "groups of nodes start after their subsets: 2 of 1, 1 of 2, 1 of 3" in text
 
 
 def test_a_plan_says_which_budget_cuts_it_off(tmp_path):
