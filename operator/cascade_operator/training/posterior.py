@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
+MAX_COUNT = 1e9
+"""The largest count that is read: far beyond it a mean is no longer told from 0 or 1."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Posterior:
@@ -86,8 +89,8 @@ class Posterior:
         if losses.ndim != 1 or losses.shape != gains.shape:
             raise ValueError("a posterior needs one loss and one gain per record")
         for counts in (losses, gains):
-            if not np.isfinite(counts).all() or (counts < 0).any():
-                raise ValueError("a posterior's counts are finite and at least 0")
+            if not np.isfinite(counts).all() or (counts < 0).any() or (counts > MAX_COUNT).any():
+                raise ValueError(f"a posterior's counts are 0 to {MAX_COUNT:.0f}")
         return cls(losses, gains)
 
 

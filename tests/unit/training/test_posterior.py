@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade_operator.training.posterior import Posterior, restored
+from cascade_operator.training.posterior import MAX_COUNT, Posterior, restored
+from cascade_operator.training.sampling import inclusion_probabilities
 
 scores = st.floats(0, 1)
 
@@ -45,6 +46,55 @@ def test_it_stays_a_distribution_whatever_is_observed(trials: list[list[float]])
     assert ((posterior.spread > 0) & (posterior.spread <= 0.5)).all()
 
 
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Posterior, list[tuple[list[int], list[float]]]]:
+    """A prior of any counts that are read, and what programs scored on some of its records."""
+    size = draw(st.integers(1, 6))
+    counts = st.lists(st.floats(0, MAX_COUNT), min_size=size, max_size=size)
+    prior = Posterior(np.array(draw(counts)), np.array(draw(counts)))
+    rows = st.lists(st.integers(0, size - 1), max_size=size, unique=True)
+    seen = [
+        (some, draw(st.lists(scores, min_size=len(some), max_size=len(some))))
+        for some in draw(st.lists(rows, max_size=12))
+    ]
+    return prior, seen
+
+
+@given(histories(), st.randoms(use_true_random=False))
+def test_from_any_prior_by_any_way_it_stays_a_distribution(history, shuffled) -> None:
+    prior, seen = history
+    posterior = prior
+    for rows, found in seen:
+        posterior = posterior.observe(rows, found)
+        assert np.isfinite(posterior.parameters()).all()
+        assert (posterior.parameters() >= 1.0).all()
+        assert ((posterior.mean > 0) & (posterior.mean < 1)).all()
+        assert ((posterior.spread > 0) & (posterior.spread <= 0.5)).all()
+    for size in range(1, len(prior) + 1):
+        chances = inclusion_probabilities(posterior.spread, size)
+        assert ((chances > 0) & (chances <= 1)).all()
+        assert chances.sum() == pytest.approx(size)
+    assert json.loads(json.dumps(prior.to_json(), allow_nan=False)) == prior.to_json()
+    shuffled.shuffle(seen)
+    other = prior
+    for rows, found in seen:
+        other = other.observe(rows, found)
+    np.testing.assert_allclose(other.parameters(), posterior.parameters(), rtol=1e-12)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.tuples(st.floats(), st.floats())),
+    st.lists(st.sampled_from("abcdef"), unique=True, max_size=6),
+)
+def test_from_any_archived_counts_a_prior_is_a_capped_distribution(counts, ids) -> None:
+    prior = restored(counts, ids)
+    assert len(prior) == len(ids)
+    assert np.isfinite(prior.parameters()).all()
+    assert ((prior.losses >= 0) & (prior.gains >= 0)).all()
+    assert (prior.losses + prior.gains <= 8.0 + 1e-9).all()
+    assert ((prior.mean > 0) & (prior.mean < 1)).all()
+
+
 def test_records_on_which_programs_disagree_spread_most() -> None:
     posterior = Posterior.uniform(3)
     for solved in (1.0, 0.0, 1.0, 0.0):
@@ -69,6 +119,8 @@ def test_json_is_exact(counts: list[tuple[float, float]]) -> None:
         pytest.param({"losses": [-1.0], "gains": [0.0]}, id="negative"),
         pytest.param({"losses": [float("nan")], "gains": [0.0]}, id="nan"),
         pytest.param({"losses": ["x"], "gains": [0.0]}, id="text"),
+        pytest.param({"losses": [1e17], "gains": [0.0]}, id="huge"),
+        pytest.param({"losses": [10**400], "gains": [0.0]}, id="beyond numbers"),
         pytest.param({"losses": [[1.0]], "gains": [[1.0]]}, id="matrix"),
     ],
 )
