@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fmt generate lock clean
+.PHONY: help setup demo test browser check bench fmt generate lock clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,21 @@ $(STAMP): pyproject.toml requirements/dev.lock requirements/data.lock
 demo: $(STAMP) ## Train a real four-agent cascade on this machine: no cluster, no account
 	@$(BIN)/cascade run examples/quickstart.yaml --retrain
 
-test: $(STAMP) ## Run every test
+test: $(STAMP) browser ## Run every test
 	@$(BIN)/python -m pytest
+
+# A test opens reports in the machine's own Chromium; without one it fails and says so.
+browser:
+	@test -z "$$CHROME" || exit 0; \
+	for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do \
+	  command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium, in which a test opens reports ..."; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  install="apt-get install --yes --quiet --quiet --no-install-recommends chromium"; \
+	  { $$install || { apt-get update --quiet --quiet && $$install; }; } >/dev/null 2>&1 && exit 0; \
+	fi; \
+	echo "No Chromium: install the package chromium, or set CHROME=/path/to/chrome" >&2
 
 check: $(STAMP) ## Lint, types, layers, generated files
 	@$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -84,7 +85,8 @@ def sources_of_files(files: Sequence[Path]) -> RunSources:
     archive, notes = _read(files)
     if archive is None:
         raise DataError(f"no report: {notes[0]}", mend="`cascade archive verify FILE` says more")
-    given = {one.group_size for one in map(_view, files)}
+    views = tuple(map(_view, files))
+    given = {view.group_size for view in views}
     missing = [f"{size:02d}" for size in archive.sizes if size not in given]
     if missing:
         notes = (*notes, f"Archives of size {', '.join(missing)} of this run were not given.")
@@ -93,7 +95,7 @@ def sources_of_files(files: Sequence[Path]) -> RunSources:
         session=archive.session,
         session_id=archive.session_id,
         archive=replace(archive, sizes=tuple(sorted(given))),
-        archives=tuple(map(_view, files)),
+        archives=views,
         notes=notes,
     )
 
@@ -108,7 +110,6 @@ def _sources(
     past = [] if status is None else [e for e in status.history if e.session_id == session_id]
     if archive is None:
         notes = (*notes, "Nothing of this run is archived yet; this is what its status says.")
-    digests = {} if status is None else {Path(a.path).name: a.sha256 for a in status.archives}
     files = () if archived is None else tuple(_view(f.path) for f in archived.files)
     return RunSources(
         namespace=archive.namespace if archive else owner.namespace if owner else "",
@@ -118,7 +119,7 @@ def _sources(
         status=status if current else None,
         history=past[0] if past and not current else None,
         spec=owner.spec if owner is not None and current else None,
-        archives=tuple(replace(f, sha256=digests.get(f.name, "")) for f in files),
+        archives=files,
         notes=(*problems, *notes),
         now=now,
     )
@@ -144,9 +145,13 @@ def _read(files: Sequence[Path]) -> tuple[RunArchive | None, tuple[str, ...]]:
 
 def _view(file: Path) -> ArchiveView:
     size = file.name.partition("_size")[2][:2]
-    return ArchiveView(
-        file.name, int(size) if size.isdigit() else 0, file.stat().st_size if file.exists() else 0
-    )
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            length = stream.tell()
+    except OSError:
+        digest, length = "", 0
+    return ArchiveView(file.name, int(size) if size.isdigit() else 0, length, digest)
 
 
 def _archived(state: Path) -> Iterator[ArchivedRun]:

@@ -15,6 +15,7 @@ from cascade_operator.archive.catalog import (
     list_runs,
     list_sessions,
     remove_files,
+    report_path,
 )
 from cascade_operator.archive.errors import ArchiveError
 from cascade_operator.archive.writer import write_archive, write_archives
@@ -208,6 +209,27 @@ EXCESS = {
 @pytest.mark.parametrize(("runs", "retain", "protect", "gone"), EXCESS.values(), ids=EXCESS.keys())
 def test_files_beyond_what_is_retained(runs, retain, protect, gone):
     assert excess_files(runs, retain, protect=protect) == gone
+
+
+def test_a_report_goes_with_its_run(tmp_path, write):
+    for day in (0, 1):
+        write(tmp_path, day, ["00"])
+        (tmp_path / report_path("team-a", "support", DAYS[day])).write_text("page")
+    # One that no archive stands beside, and a link, are somebody else's.
+    (tmp_path / report_path("team-a", "support", DAYS[2])).write_text("page")
+    write(tmp_path, 3, ["00"])
+    linked = tmp_path / report_path("team-a", "support", DAYS[3])
+    linked.symlink_to(tmp_path / report_path("team-a", "support", DAYS[2]))
+    runs = list_runs(tmp_path, FOLDER)
+    assert [run.session_id for run in runs] == [DAYS[0], DAYS[1], DAYS[3]]
+    assert [run.report and run.report.name for run in runs] == [
+        f"{DAYS[0]}_report.html",
+        f"{DAYS[1]}_report.html",
+        None,
+    ]
+    gone = excess_files(runs, 1, protect=[DAYS[1]])
+    assert [path.name for path in gone] == [f"{DAYS[0]}_report.html", f"{DAYS[0]}_size01.tar.zst"]
+    assert remove_files(gone) == ()
 
 
 def test_retaining_nothing_is_refused():

@@ -31,6 +31,7 @@ COMMANDS = [
     ["run"],
     ["validate"],
     ["plan"],
+    ["report"],
     ["archive", "ls"],
     ["archive", "show"],
     ["archive", "verify"],

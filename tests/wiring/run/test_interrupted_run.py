@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,9 +102,22 @@ def test_a_killed_worker_counts_as_a_failure_and_a_killed_command_does_not(inter
 def test_ctrl_c_saves_and_says_how_to_go_on(interrupted):
     assert interrupted.stopped.code == 143
     assert "the same command resumes" in interrupted.stopped.text
+    page = f"runs/{interrupted.run.session_id}/report.html"
+    assert f"report {interrupted.run.state / page}" in interrupted.stopped.text
     assert "Traceback" not in interrupted.stopped.text
     pair = next(g for g in interrupted.stopped_status["groups"] if g["name"] == "00_02")
     assert (pair["phase"], pair["attempt"], pair["failures"]) == ("Running", 1, 0)
+
+
+def test_the_report_shows_each_attempt_and_how_it_ended(interrupted):
+    page = interrupted.run.state / "runs" / interrupted.run.session_id / "report.html"
+    lead = re.search(
+        r"(\d+) attempts of \d+ Jobs; not done at their end: ([^.]*)", page.read_text()
+    )
+    assert int(lead[1]) >= 9  # prepare twice, four groups six times, archives
+    assert "prepare (left no word)" in lead[2]
+    assert "C (left no word)" in lead[2]
+    assert "AC (Terminated)" in lead[2]
 
 
 def test_answers_are_not_asked_for_again(interrupted, undisturbed):
