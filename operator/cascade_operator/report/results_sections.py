@@ -185,7 +185,7 @@ def attribution_section(data: ReportData) -> Section:
 def node_names(data: ReportData, group: GroupView) -> str:
     """Returns a group's nodes by their short names."""
     short = {node.letter: node.short for node in data.nodes}
-    return " + ".join(short.get(letter, letter) for letter in group.letters)
+    return "+".join(short.get(letter, letter) for letter in group.letters)
 
 
 def _best_sentence(data: ReportData) -> str:

@@ -46,7 +46,7 @@ def _column(table, name):
 def test_scores_say_the_best_and_whether_held_out_agrees(data):
     section = scores_section(data)
     best, held_out = section.lead
-    assert best.startswith("The best group is AB (read + plan): validation score ")
+    assert best.startswith("The best group is AB (read+plan): validation score ")
     assert best.endswith("over 12 records.")
     assert held_out.endswith("over 6 records.")
     assert "no evidence" not in held_out
@@ -65,7 +65,7 @@ def test_the_lattice_has_every_group(data):
     assert section.lead == (
         "Gains over the declared program run from +0.1000 (A) to +0.2000 (AB).",
     )
-    assert _column(section.tables[0], "nodes") == ["read", "plan", "read + plan"]
+    assert _column(section.tables[0], "nodes") == ["read", "plan", "read+plan"]
 
 
 def test_curves_say_when_the_last_improvement_came(data):
