@@ -79,9 +79,9 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
         description: What it says, for who does not see it.
     """
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(out, format="svg")
     svg = _HEAD.sub("", out.getvalue(), count=1)
-    # Inside a page its style sheet would hold for all other pictures too.
+    # The metadata holds the time. Inside a page its style sheet would hold for all other pictures too.
     svg = _STYLE.sub("", _METADATA.sub("", svg))
     svg = _IDS.sub(rf"\g<1>{name}-", svg)
     svg = _SANS.sub("var(--sans)", _MONO.sub("var(--mono)", svg))
