@@ -57,6 +57,12 @@ def in_archive(path: Path | str) -> Iterator[None]:
         raise ArchiveError(
             str(path), "no such file", mend="List the archives there are: `cascade archive ls`."
         ) from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise ArchiveError(
+            str(path),
+            f"cannot be read: {error.strerror}",
+            mend="Name an archive's file (.tar.zst or .tar.gz), or as --root the folder of all.",
+        ) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ArchiveError(

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from cascade_operator.api.errors import CascadeError
+from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.cli.console import say
 
 FILE_NAME = "cascade-operator.dev_trainingsessions.yaml"
@@ -37,8 +39,15 @@ def crd(
             raise typer.Exit(1)
         say(f"{file} is up to date")
         return
-    output.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CascadeError(
+            f"{file} cannot be written: {error.strerror}",
+            mend="name another folder with --output",
+            code=ExitCode.ARCHIVE_WRITE,
+        ) from error
     say(f"{file} {'unchanged' if current == text else 'written'}")
 
 

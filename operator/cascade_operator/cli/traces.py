@@ -78,7 +78,7 @@ def validate(
     from cascade_operator.traces.split import split_records
     from cascade_operator.worker.trace_source import node_fields
 
-    spec = _spec(session, file)
+    spec = _spec(session)
     trace_set = _read_all(file, node_fields(spec.cascade), spec.traces.max_records)
     traces = spec.traces
     splits = split_records(
@@ -130,7 +130,7 @@ def show_record(
     _print_fields("", found.validated)
 
 
-def _spec(session: Path | None, file: Path) -> TrainingSessionSpec:
+def _spec(session: Path | None) -> TrainingSessionSpec:
     """The session's spec with the default agents filled in; all defaults without a session."""
     from cascade_operator.api.resolve import resolve_cascade
     from cascade_operator.api.session import TrainingSessionSpec
@@ -139,7 +139,7 @@ def _spec(session: Path | None, file: Path) -> TrainingSessionSpec:
     if session is not None:
         spec = read_session(session).spec
     else:
-        spec = TrainingSessionSpec(traces=TracesSpec(file=file.name))
+        spec = TrainingSessionSpec(traces=TracesSpec(file="traces.parquet"))
     return spec.model_copy(update={"cascade": resolve_cascade(spec.cascade)})
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cascade_operator.api.canonical import canonical_json
-from cascade_operator.api.errors import DataError
+from cascade_operator.api.errors import CascadeError, DataError
+from cascade_operator.api.exit_codes import ExitCode
 from cascade_operator.traces.bfcl_source import Task, read_tasks
 from cascade_operator.traces.record import TraceRecord
 
@@ -239,14 +240,21 @@ def _write(out: Path, records: Sequence[TraceRecord]) -> None:
         }
         for record in records
     ]
-    out.parent.mkdir(parents=True, exist_ok=True)
     # A half-written file must never be taken for the traces.
     unfinished = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        pq.write_table(pa.Table.from_pylist(rows, schema), unfinished, compression="zstd")
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            pq.write_table(pa.Table.from_pylist(rows, schema), unfinished, compression="zstd")
+            unfinished.replace(out)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise CascadeError(
+            f"{out} cannot be written: {error.strerror or error}",
+            mend="Name a file in a folder that this user may write to.",
+            code=ExitCode.ARCHIVE_WRITE,
+        ) from error
 
 
 def _pairs(chain: Mapping[str, Any]) -> list[tuple[str, str]]:

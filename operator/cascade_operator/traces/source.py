@@ -81,7 +81,7 @@ def _first_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise DataError(
             f"{path} does not exist",
-            mend="Check spec.traces: the claim, and the path of the file on it.",
+            mend="Check the path; a session names it in spec.traces, from the claim's top on.",
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
