@@ -105,6 +105,9 @@ class TraceSet:
     duplicates: int
     bad: int = 0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bad", max(self.bad, len(self.rejected)))
+
 
 def hash_content(
     inputs: Mapping[str, Fields], outputs: Mapping[str, Fields], validated: Fields
