@@ -118,8 +118,10 @@ def _stopping_on_signals(
         else:
             os._exit(ENDED_HARD)
 
-    # A signal that is ignored stays so: `nohup` means that a closed terminal is no reason to stop.
-    numbers = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    numbers = list(_SIGNALS)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # `nohup`: a closed terminal is no reason to stop.
+        numbers.remove(signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, on_signal)
     try:

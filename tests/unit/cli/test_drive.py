@@ -20,6 +20,14 @@ SESSION = TrainingSession.model_validate(
 )
 
 
+@pytest.fixture(autouse=True)
+def _a_terminal_that_can_be_closed():
+    """Whoever runs the tests with ``nohup`` has them ignore what they are about."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 class Reader:
     """Records what a view is told."""
 

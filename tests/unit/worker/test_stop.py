@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -65,7 +66,11 @@ def test_a_signal_ends_the_process_in_time(number, code, expected, said):
 @pytest.mark.process
 def test_a_log_on_a_full_disk_changes_no_exit_code():
     code = LEAVES.replace('print("ready", flush=True)', "").replace("signals.event.wait()", "")
+    # Buffered, what was printed fails as it leaves.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, no path of ours
         command = [sys.executable, "-c", code]
-        done = subprocess.run(command, stdout=full, stderr=full, timeout=20, check=False)
+        done = subprocess.run(
+            command, stdout=full, stderr=full, env=buffered, timeout=20, check=False
+        )
     assert done.returncode == 75

@@ -17,9 +17,10 @@ from fakes.ticket_runs import TicketRun, findings
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 ON_A_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
