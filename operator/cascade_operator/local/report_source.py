@@ -109,7 +109,7 @@ def _sources(
     current = status is not None and status.run is not None and status.run.session_id == session_id
     past = [] if status is None else [e for e in status.history if e.session_id == session_id]
     if archive is None:
-        notes = (*notes, "Nothing of this run is archived yet; this is what its status says.")
+        notes = (*notes, "Nothing of this run is archived; this is what its status says.")
     files = () if archived is None else tuple(_view(f.path) for f in archived.files)
     return RunSources(
         namespace=archive.namespace if archive else owner.namespace if owner else "",

@@ -115,6 +115,7 @@ def build_report(sources: RunSources) -> ReportData:
         prompts=prompts,
         settings=() if spec is None else settings_of(spec),
         archives=sources.archives,
+        so_far=None if sources.status is None else sources.status.progress,
         warm_started_from=_warm_start(sources, documents.get(RECORDS)),
         notes=(*sources.notes, *notes, *searched.problems, *damage),
         threshold_percent=spec.memory.threshold_percent if spec is not None else 80.0,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cascade_operator.api.records import CallFigures
+from cascade_operator.api.status import ProgressStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +300,7 @@ class ReportData:
         prompts: Of the best group's nodes.
         settings: What was asked, for a reader: term and value.
         archives: The run's files.
+        so_far: What status counts of a run that goes on; None without one.
         warm_started_from: Session id; empty for a cold start.
         notes: What limits this report: parts that are missing or could not be read.
         threshold_percent: Of a memory limit, where a Job leaves.
@@ -324,6 +326,7 @@ class ReportData:
     prompts: tuple[PromptView, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     archives: tuple[ArchiveView, ...] = ()
+    so_far: ProgressStatus | None = None
     warm_started_from: str = ""
     notes: tuple[str, ...] = ()
     threshold_percent: float = 80.0

@@ -17,7 +17,7 @@ def scores_section(data: ReportData) -> Section:
     """Score by group, with baseline and spread."""
     scored = [group for group in data.groups if group.best is not None]
     if not scored:
-        return Section("scores", "Score by group", ("No group has been scored yet.",))
+        return Section("scores", "Score by group", ("No group has been scored.",))
     lead = [_best_sentence(data)]
     if (held_out := _held_out_sentence(data)) is not None:
         lead.append(held_out)
@@ -46,7 +46,7 @@ def lattice_section(data: ReportData) -> Section:
     """The lattice of subsets."""
     known = [group for group in data.groups if group.gain is not None]
     if not known:
-        return Section("lattice", "Lattice of subsets", ("No gain is known yet.",))
+        return Section("lattice", "Lattice of subsets", ("No gain is known.",))
     best = max(known, key=lambda group: _value(group.gain))
     worst = min(known, key=lambda group: _value(group.gain))
     lead = (
@@ -93,9 +93,7 @@ def curves_section(data: ReportData) -> Section:
     """Learning curves."""
     drawn = [group for group in data.groups if group.curve]
     if not drawn:
-        return Section(
-            "curves", "Learning curves", ("No trial on the whole split is at hand yet.",)
-        )
+        return Section("curves", "Learning curves", ("No trial on the whole split is at hand.",))
     trials = sum(group.trials for group in data.groups)
     late = max(drawn, key=_last_gain)
     lead = (
@@ -191,7 +189,7 @@ def node_names(data: ReportData, group: GroupView) -> str:
 def _best_sentence(data: ReportData) -> str:
     best = data.best
     if best is None or best.best is None:
-        return "No group has a result yet."
+        return "No group has a result."
     return (
         f"The best group is {best.letters} ({node_names(data, best)}): validation score "
         f"{wording.mean(best.best)} against {wording.mean(best.baseline)} of the declared program "

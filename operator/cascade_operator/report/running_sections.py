@@ -24,7 +24,8 @@ def calls_section(data: ReportData) -> Section:
     title = "Model calls and tokens"
     total = total_calls(data)
     if total is None:
-        return Section("calls", title, ("No finished Job has reported its calls yet.",))
+        none = "No finished Job has reported its calls."
+        return Section("calls", title, (none, *_so_far(data)))
     named: list[tuple[str, CallFigures]] = []
     if data.records.calls is not None:
         named.append(("prepare", data.records.calls))
@@ -44,7 +45,7 @@ def calls_section(data: ReportData) -> Section:
     return Section(
         "calls",
         title,
-        (lead,),
+        (lead, *_so_far(data)),
         Picture(
             "calls",
             "Model calls and tokens by Job",
@@ -74,11 +75,23 @@ def calls_section(data: ReportData) -> Section:
     )
 
 
+def _so_far(data: ReportData) -> tuple[str, ...]:
+    """What status counts while Jobs are under way, whose figures no archive holds."""
+    if data.over or data.so_far is None:
+        return ()
+    return (
+        f"So far the session's status counts {wording.thousands(data.so_far.model_calls)} calls, "
+        f"{wording.thousands(data.so_far.tokens)} tokens and "
+        f"{wording.thousands(data.so_far.cache_hits)} calls that the cache saved.",
+    )
+
+
 def estimate_section(data: ReportData) -> Section:
     """How far the estimate was off."""
     title = "Estimate and outcome"
     if not data.estimate:
-        return Section("estimate", title, ("This run was not estimated before it began.",))
+        none = "This run was not estimated." if data.over else "No estimate is archived yet."
+        return Section("estimate", title, (none,))
     known = [row for row in data.estimate if row.actual is not None]
     lead = (
         "; ".join(
@@ -199,7 +212,7 @@ def timeline_section(data: ReportData) -> Section:
     """Which stage ran when."""
     title = "Timeline of the stages"
     if not data.attempts:
-        return Section("timeline", title, ("No Job has left its timeline yet.",))
+        return Section("timeline", title, ("No Job has left its timeline.",))
     rows = _rows(data)
     left = _left(data.attempts)
     lead = f"{wording.many(len(data.attempts), 'attempt')} of {wording.many(len(rows), 'Job')}"

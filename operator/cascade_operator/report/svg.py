@@ -81,7 +81,7 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
     out = io.StringIO()
     figure.savefig(out, format="svg")
     svg = _HEAD.sub("", out.getvalue(), count=1)
-    # The metadata holds the time. Inside a page its style sheet would hold for all other pictures too.
+    # The metadata holds the time; inside a page the style sheet would hold for all other pictures.
     svg = _STYLE.sub("", _METADATA.sub("", svg))
     svg = _IDS.sub(rf"\g<1>{name}-", svg)
     svg = _SANS.sub("var(--sans)", _MONO.sub("var(--mono)", svg))

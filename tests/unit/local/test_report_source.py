@@ -97,7 +97,7 @@ def test_a_run_without_archives_is_shown_by_its_status(tmp_path):
     _session(tmp_path)
     found = sources_of_run(tmp_path, "support", now=NOW)
     assert found.archive is None
-    assert found.notes == ("Nothing of this run is archived yet; this is what its status says.",)
+    assert found.notes == ("Nothing of this run is archived; this is what its status says.",)
     data = build_report(found)
     assert data.phase == "Complete"
     assert dict(data.settings)["Objective"].startswith("Cosine")

@@ -13,6 +13,7 @@ from cascade_operator.report.build import RunSources, build_report
 from cascade_operator.report.calls import added, total_calls
 from cascade_operator.report.memory import memory_over_time
 from cascade_operator.report.model import AttemptView
+from cascade_operator.report.running_sections import calls_section, estimate_section
 from fakes.report_runs import (
     NOW,
     SESSION_ID,
@@ -42,6 +43,7 @@ STATUS = {
         "startTime": "2026-01-02T03:04:05Z",
         "warmStartedFrom": "20251231T000000Z",
     },
+    "progress": {"modelCalls": 120, "tokens": 9000, "cacheHits": 40},
     "groups": [
         {"name": "00", "nodes": ["agent-00-read"], "phase": "Running", "trials": 4,
          "baseline": "0.4000", "score": "0.5500", "memoryLimit": "1Gi", "peakMemory": "200Mi"},
@@ -120,6 +122,12 @@ def test_status_alone_makes_a_report():
     assert (failed.failed, failed.ended, failed.message) == (True, "OOMKilled", "killed")
     assert data.seconds == (NOW - data.started).total_seconds()
     assert data.attribution == ()
+    assert calls_section(data).lead == (
+        "No finished Job has reported its calls.",
+        "So far the session's status counts 120 calls, 9,000 tokens and 40 calls that the cache "
+        "saved.",
+    )
+    assert estimate_section(data).lead == ("No estimate is archived yet.",)
 
 
 def test_archives_win_over_status_and_status_adds_what_is_not_archived():

@@ -23,6 +23,8 @@ from cascade_operator.report.svg import SMALL, new_figure
 
 _DASHED: Final = (0, (4, 2))
 _DOTTED: Final = (0, (1, 1.4))
+_STATUS_DIGITS: Final = 1e-4
+"""Scores of status are rounded: those of one program may differ from archived ones by less."""
 
 
 def draw_scores(groups: Sequence[GroupView], nodes: Sequence[NodeView]) -> Figure:
@@ -72,8 +74,9 @@ def draw_scores(groups: Sequence[GroupView], nodes: Sequence[NodeView]) -> Figur
 def _baseline(axes: Axes, groups: Sequence[GroupView]) -> None:
     """One line where the declared program has one score in all groups, as it mostly has."""
     known = [(row, g.baseline) for row, g in enumerate(groups) if g.baseline is not None]
-    if len({round(base.value, 6) for _, base in known}) == 1:
-        base = known[0][1]
+    values = [base.value for _, base in known]
+    if known and max(values) - min(values) < _STATUS_DIGITS:
+        base = next((base for _, base in known if base.low is not None), known[0][1])
         if base.low is not None and base.high is not None:
             axes.axvspan(base.low, base.high, color=marker("band"), linewidth=0, zorder=0)
         axes.axvline(base.value, color=marker("muted"), linewidth=1.1, linestyle=_DASHED)
@@ -83,9 +86,9 @@ def _baseline(axes: Axes, groups: Sequence[GroupView]) -> None:
 
 
 def _held_out_baseline(axes: Axes, groups: Sequence[GroupView]) -> None:
-    known = {round(g.baseline_held_out.value, 6) for g in groups if g.baseline_held_out is not None}
-    if len(known) == 1:
-        axes.axvline(known.pop(), color=marker("warm"), linewidth=1.2, linestyle=_DOTTED)
+    known = [g.baseline_held_out.value for g in groups if g.baseline_held_out is not None]
+    if known and max(known) - min(known) < _STATUS_DIGITS:
+        axes.axvline(known[0], color=marker("warm"), linewidth=1.2, linestyle=_DOTTED)
 
 
 def _bar(axes: Axes, row: float, interval: Interval, colour: str) -> None:
