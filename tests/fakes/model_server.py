@@ -58,6 +58,7 @@ class FakeModelServer:
         self.obeys_schema = obeys_schema
         self.requests = deque(maxlen=5_000)
         self.counts = Counter()
+        self.tokens = 0
         self.closing = threading.Event()
         self._failures = deque()
         self._hold = None
@@ -126,6 +127,10 @@ class FakeModelServer:
             self.requests.append(recorded)
             self.counts[recorded.path] += 1
 
+    def used(self, tokens):
+        with self._lock:
+            self.tokens += tokens
+
     def next_failure(self, body):
         with self._lock:
             if not self._failures or not self._failures[0].wanted(body):
@@ -141,6 +146,7 @@ class FakeModelServer:
         with self._lock:
             return {
                 "chats": sum(n for p, n in self.counts.items() if "chat" in p),
+                "tokens": self.tokens,
                 "embeds": sum(n for p, n in self.counts.items() if "embed" in p),
                 "paths": dict(self.counts),
             }
@@ -257,6 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
         if limit and len(said) > limit * 4:
             said, finish = said[: limit * 4], "length"
         usage = (sum(len(text) for _, text in messages) // 4, max(1, len(said) // 4))
+        self.fake.used(sum(usage))
         return said, finish, usage
 
     def _ollama_embed(self, body):

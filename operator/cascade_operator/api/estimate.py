@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationError
 
 from cascade_operator.api.base import RecordModel
-from cascade_operator.api.records import Count, Key, Short, SplitCounts
+from cascade_operator.api.calls import Count
+from cascade_operator.api.records import Key, Short, SplitCounts
 from cascade_operator.api.status import StopReason
 
 MAX_BYTES: Final = 1 << 20

@@ -78,6 +78,10 @@ class RunKeys:
         """A counter of the run's budget: ``calls``, ``tokens``, ``cost``."""
         return f"{self.prefix}counter:{name}"
 
+    def calls(self, name: str) -> str:
+        """What a Job called, over all of its attempts: ``prepare`` or a group's key."""
+        return f"{self.prefix}calls:{name}"
+
     def budget(self) -> str:
         """The shares of the budget, by level of the lattice."""
         return f"{self.prefix}budget"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from cascade_operator.api.base import RecordModel
+from cascade_operator.api.calls import CallFigures, Count
 from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.scalars import Name, Paragraph, Slug
 from cascade_operator.api.status import (
@@ -17,22 +18,23 @@ from cascade_operator.api.status import (
     StopReason,
 )
 
+__all__ = [
+    "ArchiveResult",
+    "CallFigures",
+    "Failure",
+    "GroupResult",
+    "PrepareResult",
+    "Progress",
+    "SplitCounts",
+    "TerminationMessage",
+    "decode_message",
+    "encode_message",
+]
+
 MAX_MESSAGE_BYTES: Final = 4000
 Key = Annotated[str, Field(max_length=32)]
 Short = Paragraph
 Unit = Annotated[float, Field(ge=-1, le=1)]
-Count = Annotated[int, Field(ge=0, le=10**15)]
-
-
-class CallFigures(RecordModel):
-    """What model calls cost and what the cache saved."""
-
-    model_calls: Count = Field(0, description="Calls that reached a server.")
-    cache_hits: Count = Field(0, description="Calls answered from the cache.")
-    waits: Count = Field(0, description="Calls that waited for another worker's answer.")
-    input_tokens: Count = Field(0, description="Tokens sent.")
-    output_tokens: Count = Field(0, description="Tokens received.")
-    parse_failures: Count = Field(0, description="Answers that did not parse.")
 
 
 class Progress(RecordModel):

@@ -13,14 +13,16 @@ from typing import Any, Final, Self
 
 from redis.exceptions import RedisError
 
+from cascade_operator.api.calls import CallFigures
 from cascade_operator.api.errors import CascadeError
-from cascade_operator.api.records import CallFigures, Progress
+from cascade_operator.api.records import Progress
 from cascade_operator.api.status import SpentStatus
 from cascade_operator.monitoring.stage_log import watching_stages
 from cascade_operator.monitoring.timeline import FINISHED, JobTimeline
 
 _LOG = logging.getLogger(__name__)
 _TTL_SECONDS: Final = 3600
+_LAST_SECONDS: Final = 2.0
 _TIMELINE_TTL_SECONDS: Final = 14 * 24 * 3600
 _TIMELINE_EVERY: Final = 5
 """Records to one writing of the timeline: what a killed Job may lose of it, in seconds."""
@@ -96,10 +98,9 @@ class ProgressPublisher:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join(timeout=2.0)
+        # The last record is the thread's, so that a server that hangs holds no Job that leaves.
+        self._thread.join(timeout=_LAST_SECONDS)
         self._watching.close()
-        if kind is None:
-            self._publish()
         if self._timeline is not None:
             reason = error.reason if isinstance(error, CascadeError) else "Error"
             self._timeline.ended(FINISHED if kind is None else reason)
@@ -125,6 +126,7 @@ class ProgressPublisher:
             if rounds % _TIMELINE_EVERY == 0:
                 self.publish_timeline()
             rounds += 1
+        self._publish()
 
     def _publish(self) -> None:
         with self._lock:

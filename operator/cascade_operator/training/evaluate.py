@@ -31,6 +31,7 @@ class CascadeEvaluator:
         metric: Scores outputs.
         max_parallel_calls: Model calls in flight at most.
         check: Asked between calls; raises to leave (a guard's ``check``).
+        on_spared: See BatchedCascade.
     """
 
     def __init__(
@@ -43,12 +44,15 @@ class CascadeEvaluator:
         *,
         max_parallel_calls: int = 1,
         check: Callable[[], None] = lambda: None,
+        on_spared: Callable[[int, int], None] = lambda _calls, _tokens: None,
     ) -> None:
         self._nodes = tuple(node.name for node in spec.nodes)
         self._pool = pool
         self._records = {record.record_id: record for record in records}
         self._metric = metric
-        self._cascade = BatchedCascade(spec, runner, BoundedBatch(max_parallel_calls, check))
+        self._cascade = BatchedCascade(
+            spec, runner, BoundedBatch(max_parallel_calls, check), on_spared=on_spared
+        )
 
     @property
     def calls_per_record(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from cascade_operator.api.cascade import CascadeSpec
 from cascade_operator.monitoring.stage_log import run_stage
 from cascade_operator.stages import agent_stage
 from cascade_operator.training.batch import BoundedBatch
+from cascade_operator.training.calls.tally import tallied
 
 MAX_KEPT = 20_000
 """Node outcomes kept in the process, about 1 KB each; behind them stands the shared call cache."""
@@ -99,13 +100,22 @@ class BatchedCascade:
         spec: The cascade.
         runner: Runs a node.
         batch: Bounds the calls in flight and says when to leave.
+        on_spared: Told how many calls, and tokens, an outcome already known has spared.
     """
 
-    def __init__(self, spec: CascadeSpec, runner: NodeRunner, batch: BoundedBatch) -> None:
+    def __init__(
+        self,
+        spec: CascadeSpec,
+        runner: NodeRunner,
+        batch: BoundedBatch,
+        *,
+        on_spared: Callable[[int, int], None] = lambda _calls, _tokens: None,
+    ) -> None:
         self._spec = spec
         self._nodes = [(agent_stage(tier.code), node) for tier in spec.tiers for node in tier.nodes]
         self._runner = runner
         self._batch = batch
+        self._on_spared = on_spared
         self._memory = _Memory(MAX_KEPT)
 
     def run(
@@ -145,31 +155,45 @@ class BatchedCascade:
         known = {key: kept for key in keys if (kept := self._memory.get(key)) is not None}
         calls = {key: f for key, f in zip(keys, given, strict=True) if key not in known}
 
-        def call(fields: Mapping[str, Any]) -> Outcome:
-            return self._runner.run_node(node, candidate, fields)
+        def call(fields: Mapping[str, Any]) -> _Kept:
+            with tallied() as tally:
+                outcome = self._runner.run_node(node, candidate, fields)
+            return _Kept(outcome, tally.calls, tally.tokens)
 
         answers = self._batch.map(call, list(calls.values()))
-        for key, outcome in zip(calls, answers, strict=True):
-            known[key] = outcome
-            self._memory.put(key, outcome)
-        return [known[key] for key in keys]
+        for key, kept in zip(calls, answers, strict=True):
+            known[key] = kept
+            self._memory.put(key, kept)
+        for key in keys:
+            if calls.pop(key, None) is None:  # else this is the run it was called for
+                self._on_spared(known[key].calls, known[key].tokens)
+        return [known[key].outcome for key in keys]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A node's outcome, and the calls and tokens it took."""
+
+    outcome: Outcome
+    calls: int
+    tokens: int
 
 
 class _Memory:
     """The latest node outcomes."""
 
     def __init__(self, limit: int) -> None:
-        self._kept: OrderedDict[str, Outcome] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._limit = limit
 
-    def get(self, key: str) -> Outcome | None:
-        outcome = self._kept.get(key)
-        if outcome is not None:
+    def get(self, key: str) -> _Kept | None:
+        kept = self._kept.get(key)
+        if kept is not None:
             self._kept.move_to_end(key)
-        return outcome
+        return kept
 
-    def put(self, key: str, outcome: Outcome) -> None:
-        self._kept[key] = outcome
+    def put(self, key: str, kept: _Kept) -> None:
+        self._kept[key] = kept
         if len(self._kept) > self._limit:
             self._kept.popitem(last=False)
 

@@ -8,10 +8,10 @@ from typing import Self
 
 from cascade_operator.agents.cascade import Cascade
 from cascade_operator.agents.dspy_settings import configure_dspy
+from cascade_operator.api.calls import CallFigures
 from cascade_operator.api.errors import ServiceUnavailable
 from cascade_operator.api.groups import NodeGroup
 from cascade_operator.api.models_spec import EmbeddingSpec
-from cascade_operator.api.records import CallFigures
 from cascade_operator.api.search_spec import BudgetSpec, Scope
 from cascade_operator.api.status import SpentStatus
 from cascade_operator.traces.embedding import TextEmbedder, make_embedder
@@ -19,6 +19,8 @@ from cascade_operator.traces.embedding_cache import CachedEmbedder
 from cascade_operator.training.calls.budget import BudgetCounters, BudgetLimits, Spent
 from cascade_operator.training.calls.call_cache import SingleFlightCache
 from cascade_operator.training.calls.factory import CallServices, lm_for_nodes
+from cascade_operator.training.calls.job_figures import JobFigures
+from cascade_operator.training.calls.meter import CallMeter
 from cascade_operator.training.calls.secret import read_secret
 from cascade_operator.training.calls.shared_embedding import SharedEmbedder
 from cascade_operator.training.metric import ObjectiveMetric, make_metric
@@ -34,6 +36,7 @@ class JobCalls:
 
     context: JobContext
     services: CallServices
+    job: JobFigures
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +48,8 @@ class JobCalls:
         trace: TracebackType | None,
     ) -> None:
         self.services.cache.close()
+        if not isinstance(error, ServiceUnavailable):  # it may be Redis that is away
+            self.job.keep()
 
     def cascade(self) -> Cascade:
         """Returns the session's cascade, bound to its models."""
@@ -52,8 +57,12 @@ class JobCalls:
         return Cascade(spec.cascade, lm_for_nodes(spec.models, self.services))
 
     def figures(self) -> CallFigures:
-        """Returns what was called so far."""
-        return self.services.meter.figures()
+        """Returns what the Job called so far, in all its attempts."""
+        return self.job.figures()
+
+    def kept_figures(self) -> CallFigures:
+        """Returns the figures once they stand where a later attempt will find them."""
+        return self.job.keep()
 
     def spent(self) -> SpentStatus | None:
         """Returns what the run's Jobs have spent together; None where Redis does not say."""
@@ -98,29 +107,33 @@ class JobCalls:
         )
 
 
-def open_calls(context: JobContext, spent: SpentStatus | None = None) -> JobCalls:
-    """Prepares DSPy and what all models of the process share. Makes no call.
+def open_calls(context: JobContext, name: str, spent: SpentStatus | None = None) -> JobCalls:
+    """Prepares DSPy and what all models of the process share. Makes no call to a model.
 
     Args:
         context: The Job's context.
+        name: ``prepare`` or the group's key: whose calls they are.
         spent: What status knows that the run has spent: a Redis that was lost forgot it.
 
     Raises:
         ServiceUnavailable: Redis does not take that mark.
     """
     configure_dspy()
-    config = context.config
-    budget = BudgetCounters(context.redis, context.keys, limits(config.spec.budget))
+    config, meter = context.config, CallMeter()
+    job = JobFigures(meter, context.redis, context.keys.calls(name))
+    job.restore()
+    budget = BudgetCounters(context.redis, context.keys, limits(config.spec.budget), job)
     if spent is not None:
         budget.restore(Spent(spent.calls, spent.tokens, spent.cost_micros))
     services = CallServices(
         namespace=config.namespace,
         cache=SingleFlightCache(context.redis, stop=context.stop.event),
+        meter=meter,
         budget=budget,
         stop=context.stop.event,
         seed=config.spec.optimizer.seed,
     )
-    return JobCalls(context, services)
+    return JobCalls(context, services, job)
 
 
 def limits(budget: BudgetSpec) -> BudgetLimits:

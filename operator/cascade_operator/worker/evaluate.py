@@ -12,8 +12,8 @@ from cascade_operator.agents.candidate import Candidate
 from cascade_operator.agents.cascade import Cascade
 from cascade_operator.agents.program import attribute_names
 from cascade_operator.agents.signatures import REASONING, NodeSignature
+from cascade_operator.api.calls import CallFigures
 from cascade_operator.api.errors import DataError
-from cascade_operator.api.records import CallFigures
 from cascade_operator.api.session import TrainingSessionSpec
 from cascade_operator.traces.reader import read_traces
 from cascade_operator.traces.record import Split, TraceRecord
@@ -87,6 +87,7 @@ def evaluate_program(
         spec.cascade,
         cascade,
         BoundedBatch(spec.models.task.max_parallel_calls, lambda: None),
+        on_spared=services.meter.remembered,
     )
     scores: dict[str, float] = {}
     failures = 0

@@ -53,8 +53,8 @@ def run_group(
     if finished is not None:
         log_stage(41, f"group {key} had finished; its result stands")
         return finished[1]
-    calls = open_calls(context, spent)
-    publisher = context.publisher(key, calls=calls.figures, spent=calls.spent)
+    calls = open_calls(context, key, spent)
+    publisher = context.publisher(key, calls=calls.kept_figures, spent=calls.spent)
     with context.memory, calls, publisher:
         publisher.update(stage=41, total=context.config.spec.optimizer.trials, publish=True)
         outcome = _search(
@@ -98,6 +98,7 @@ def _search(
         calls.metric(group),
         max_parallel_calls=spec.models.task.max_parallel_calls,
         check=guard.check,
+        on_spared=calls.services.meter.remembered,
     )
     space = ProgramSpace.of(group.nodes, pool.counts)
     publisher.update(total=min(spec.optimizer.trials, space.size))
@@ -182,7 +183,7 @@ def _figures(
         converged=outcome.converged,
         reason=outcome.reason,
         peak_memory=peak,
-        calls=calls.figures(),
+        calls=calls.kept_figures(),
         lattice_parents=list(parents),
         choice=dict(outcome.choice),
     )

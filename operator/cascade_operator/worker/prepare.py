@@ -53,11 +53,11 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
     """
     began = time.monotonic()
     data = RunData(context.redis, context.keys)
-    calls = open_calls(context, spent)
+    calls = open_calls(context, "prepare", spent)
     warnings = [note for note in (eviction_note(context.redis),) if note]
     for note in warnings:
         log_stage(15, note)
-    publisher = context.publisher("prepare", calls=calls.figures, spent=calls.spent)
+    publisher = context.publisher("prepare", calls=calls.kept_figures, spent=calls.spent)
     with context.memory, calls, publisher:
         publisher.update(stage=84, total=STEPS, note="reading traces", publish=True)
         traces = load_traces(context)
@@ -115,7 +115,7 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
         imputed=list(said[:32]),
         restored_groups=list(restored),
         peak_memory=context.memory.peak,
-        calls=calls.figures(),
+        calls=calls.kept_figures(),
     )
     data.put_prepared(result)
     return result
@@ -233,7 +233,10 @@ def _propose(
         TraceStore(context.redis, context.keys).records(Split.TRAINING),
         proposal_settings(spec.cascade.nodes, spec.optimizer, spec.budget.max_model_calls),
         cascade=BatchedCascade(
-            spec.cascade, cascade, BoundedBatch(spec.models.task.max_parallel_calls, context.check)
+            spec.cascade,
+            cascade,
+            BoundedBatch(spec.models.task.max_parallel_calls, context.check),
+            on_spared=calls.services.meter.remembered,
         ),
         metric=calls.metric(),
         proposer=base_runs,

@@ -139,3 +139,17 @@ def test_a_known_kind_with_any_fields_never_raises(kind, fields):
 def test_a_reader_skips_what_a_newer_worker_adds():
     text = encode_message(GROUP)
     assert decode_message(text[:-1] + ',"addedNextYear":1}') == GROUP
+
+
+def test_call_figures_of_an_earlier_version_are_read():
+    old = {"modelCalls": 3, "cacheHits": 2, "waits": 1, "inputTokens": 9, "outputTokens": 4}
+    figures = GroupResult.model_validate({"kind": "group", "group": "00", "calls": old}).calls
+    assert (figures.model_calls, figures.saved_calls, figures.logical_calls) == (3, 2, 5)
+    assert (figures.tokens, figures.memory_hits, figures.failed_attempts) == (13, 0, 0)
+
+
+def test_call_figures_add_up_and_never_fall():
+    one = CallFigures(model_calls=3, memory_hits=1, saved_tokens=7)
+    other = CallFigures(model_calls=1, memory_hits=5)
+    assert one.plus(other) == CallFigures(model_calls=4, memory_hits=6, saved_tokens=7)
+    assert one.at_least(other) == CallFigures(model_calls=3, memory_hits=5, saved_tokens=7)

@@ -20,6 +20,14 @@ from cascade_operator.training.calls.meter import CallMeter
 _KEYS = RunKeys("uid", 3)
 
 
+def settle(counters, client=None):
+    """What the cache does once a call is answered; without a client nothing went with it."""
+    settlement = counters.settlement()
+    settlement.took(10, 5, Price(2.0, 6.0))
+    commands = settlement.commands()
+    settlement.sent([client.execute_command(*one) for one in commands] if client else [])
+
+
 @pytest.fixture(params=["redis", "memory"])
 def client(request):
     return request.getfixturevalue("redis_client") if request.param == "redis" else None
@@ -56,7 +64,7 @@ def test_tokens_and_cost_stop_the_call_after_they_are_used_up(client, limits, al
     counters = BudgetCounters(client, _KEYS, limits)
     for _ in range(allowed):
         counters.reserve_call()
-        counters.add_tokens(10, 5, Price(2.0, 6.0))
+        settle(counters, client)
     if limits != BudgetLimits():
         with pytest.raises(BudgetExceeded) as caught:
             counters.reserve_call()
@@ -73,7 +81,7 @@ def test_a_reservation_can_be_given_back(client):
 
 
 def test_the_high_water_mark_only_raises(client):
-    counters = BudgetCounters(client, _KEYS, BudgetLimits())
+    counters = BudgetCounters(client, _KEYS, BudgetLimits(tokens=99))
     counters.reserve_call()
     counters.restore(Spent(10, 0, 500))
     counters.restore(Spent(5, 7, 100))
@@ -82,9 +90,35 @@ def test_the_high_water_mark_only_raises(client):
 
 
 def test_the_counters_stand_where_the_operator_looks_and_expire(redis_client):
-    BudgetCounters(redis_client, _KEYS, BudgetLimits()).reserve_call()
+    BudgetCounters(redis_client, _KEYS, BudgetLimits(calls=9)).reserve_call()
     assert redis_client.get(_KEYS.counter("calls")) == b"1"
     assert redis_client.ttl(_KEYS.counter("calls")) > 0
+
+
+@pytest.mark.parametrize("travels", [True, False], ids=["with-the-answer", "by-itself"])
+def test_what_a_call_took_is_counted_once(redis_client, travels):
+    for limits in (BudgetLimits(), BudgetLimits(calls=9)):
+        redis_client.flushdb()
+        counters = BudgetCounters(redis_client, _KEYS, limits)
+        for _ in range(3):
+            counters.reserve_call()
+            settle(counters, redis_client if travels else None)
+        settle_with_what_waits = counters.settlement()
+        settle_with_what_waits.sent(
+            [redis_client.execute_command(*settle_with_what_waits.commands()[0])]
+        )
+        calls = 3 if limits.calls else 4
+        assert counters.spent() == Spent(calls, 45, 150)
+
+
+def test_without_limits_a_redis_that_is_away_stops_no_call(tmp_path, redis_client):
+    client = redis.Redis(unix_socket_path=str(tmp_path / "nobody"), retry=Retry(NoBackoff(), 0))
+    counters = BudgetCounters(client, _KEYS, BudgetLimits())
+    counters.reserve_call()
+    settle(counters)
+    limited = BudgetCounters(client, _KEYS, BudgetLimits(tokens=99))
+    with pytest.raises(ServiceUnavailable):
+        settle(limited)
 
 
 def test_a_budget_is_not_guessed(tmp_path):
@@ -105,18 +139,23 @@ def test_the_meter_adds_up_over_threads():
         meter.called(0.5, 10, 2)
         meter.hit(7, waited=True)
         meter.hit(5, waited=False)
+        meter.remembered(3, 9)
+        meter.server_failed()
         meter.parse_failed()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(100)))
     reading = meter.reading()
-    assert (reading.saved, reading.seconds) == (1200, pytest.approx(50.0))
+    assert (reading.saved, reading.seconds) == (2100, pytest.approx(50.0))
     figures = meter.figures()
     assert figures.model_dump() == {
         "model_calls": 100,
         "cache_hits": 200,
         "waits": 100,
+        "memory_hits": 300,
+        "failed_attempts": 100,
         "input_tokens": 1000,
         "output_tokens": 200,
+        "saved_tokens": 2100,
         "parse_failures": 100,
     }

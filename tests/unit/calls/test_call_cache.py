@@ -115,7 +115,7 @@ def test_an_error_reaches_everybody_who_waits_and_is_not_kept(redis_client):
 
 def test_the_lease_of_a_dead_job_runs_out(redis_client):
     dead = LeaseKeeper(redis_client, seconds=0.15, renew_every=60)
-    assert dead.acquire(f"{_KEY}:lease")
+    assert dead.claim(_KEY, f"{_KEY}:lease") is True
     compute = Computation()
     assert SingleFlightCache(redis_client).fetch(_KEY, compute).source == "computed"
     assert compute.runs == 1
@@ -124,10 +124,10 @@ def test_the_lease_of_a_dead_job_runs_out(redis_client):
 def test_a_lease_is_renewed_while_it_is_held_and_no_longer(redis_client):
     before = set(threading.enumerate())
     keeper = LeaseKeeper(redis_client, seconds=0.3, renew_every=0.05)
-    assert keeper.acquire("lease")
+    assert keeper.claim("k", "lease") is True
     time.sleep(0.6)
     assert redis_client.exists("lease")
-    assert not LeaseKeeper(redis_client).acquire("lease")
+    assert LeaseKeeper(redis_client).claim("k", "lease") is False
     keeper.release("lease")
     assert not redis_client.exists("lease")
     until(lambda: set(threading.enumerate()) <= before)
@@ -135,7 +135,7 @@ def test_a_lease_is_renewed_while_it_is_held_and_no_longer(redis_client):
 
 def test_a_lost_lease_is_not_taken_from_its_new_holder(redis_client):
     keeper = LeaseKeeper(redis_client, seconds=30, renew_every=0.02)
-    assert keeper.acquire("lease")
+    assert keeper.claim("k", "lease") is True
     redis_client.set("lease", b"another", px=50_000)
     time.sleep(0.1)
     keeper.release("lease")
@@ -209,11 +209,83 @@ def test_without_an_answer_from_redis_values_are_computed(tmp_path):
 
 
 def test_a_job_that_has_to_stop_waits_for_no_other(redis_client):
-    assert LeaseKeeper(redis_client).acquire(f"{_KEY}:lease")
+    assert LeaseKeeper(redis_client).claim(_KEY, f"{_KEY}:lease") is True
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
     with pytest.raises(Terminated):
         SingleFlightCache(redis_client, stop=stop).get_or_compute(_KEY, Computation())
+
+
+class Rider:
+    """Commands of the caller's; keeps their answers."""
+
+    def __init__(self, *commands):
+        self.given, self.answers = commands, None
+
+    def commands(self):
+        return self.given
+
+    def sent(self, answers):
+        assert self.answers is None
+        self.answers = list(answers)
+
+
+def commands_of(client):
+    stats = client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()}
+
+
+def test_a_computed_value_costs_two_round_trips_and_a_found_one_one(redis_client):
+    redis_client.config_resetstat()
+    rider = Rider(("INCRBY", "n", 2))
+    SingleFlightCache(redis_client).fetch(_KEY, Computation(), along=rider)
+    seen = commands_of(redis_client)
+    # A look with a lease, then the publication with what travels along.
+    assert (seen["eval"], seen["incrby"], rider.answers) == (2, 1, [2])
+    redis_client.config_resetstat()
+    unused = Rider(("INCRBY", "n", 2))
+    assert SingleFlightCache(redis_client).fetch(_KEY, Computation(), along=unused).source == "hit"
+    assert commands_of(redis_client)["eval"] == 1
+    assert unused.answers is None
+    assert redis_client.get("n") == b"2"
+    assert not redis_client.exists(f"{_KEY}:lease")
+
+
+@pytest.mark.parametrize("value", [b"bad", os.urandom(MAX_STORED + 1)], ids=["bad", "large"])
+def test_what_travels_along_does_so_without_a_publication(redis_client, value):
+    rider = Rider(("INCRBY", "n", 2))
+    cache = SingleFlightCache(redis_client)
+    cache.fetch(_KEY, Computation(value), acceptable=lambda v: v != b"bad", along=rider)
+    assert (rider.answers, redis_client.exists(_KEY)) == ([2], 0)
+    assert not redis_client.exists(f"{_KEY}:lease")
+
+
+def test_what_redis_refuses_is_told_and_the_lease_is_back(redis_client):
+    redis_client.set("n", "no number")
+    rider = Rider(("INCRBY", "n", 2))
+    assert SingleFlightCache(redis_client).fetch(_KEY, Computation(), along=rider).value == b"value"
+    assert isinstance(rider.answers[0], redis.ResponseError)
+    assert redis_client.exists(_KEY)
+    assert not redis_client.exists(f"{_KEY}:lease")
+
+
+def test_without_redis_nothing_travels_and_that_is_told():
+    rider = Rider(("INCRBY", "n", 2))
+    SingleFlightCache(None).fetch(_KEY, Computation(), along=rider)
+    assert rider.answers == []
+
+
+def test_a_publication_that_is_refused_gives_the_lease_back(redis_client):
+    def compute():
+        redis_client.config_set("maxmemory-policy", "noeviction")
+        redis_client.config_set("maxmemory", 1)
+        return b"value"
+
+    cache = SingleFlightCache(redis_client)
+    assert cache.get_or_compute(_KEY, compute) == b"value"
+    assert cache.figures().refused == 1
+    assert not redis_client.exists(f"{_KEY}:lease")
+    assert not redis_client.exists(_KEY)
 
 
 def test_many_values_in_one_look(redis_client):

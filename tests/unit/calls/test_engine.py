@@ -13,6 +13,7 @@ from cascade_operator.api.default_cascade import DEFAULT_CASCADE
 from cascade_operator.api.errors import ServiceUnavailable, SpecError, Terminated
 from cascade_operator.api.keys import RunKeys
 from cascade_operator.api.models_spec import ModelSpec, ModelsSpec, SecretKeyRef
+from cascade_operator.training.batch import BoundedBatch
 from cascade_operator.training.calls.budget import BudgetCounters, BudgetExceeded, BudgetLimits
 from cascade_operator.training.calls.call_cache import SingleFlightCache
 from cascade_operator.training.calls.factory import (
@@ -22,7 +23,11 @@ from cascade_operator.training.calls.factory import (
     probe_structured_output,
 )
 from cascade_operator.training.calls.http_transport import RetryPolicy
+from cascade_operator.training.calls.job_figures import JobFigures
+from cascade_operator.training.calls.meter import CallMeter
+from cascade_operator.training.runs import BatchedCascade
 from fakes.model_server import FakeModelServer
+from fakes.records import stored
 
 _RIGHT = {
     "request": "add 1 and 2",
@@ -49,6 +54,7 @@ def running():
 def server(running):
     running.recover()
     running.counts.clear()
+    running.tokens = 0
     running.requests.clear()
     running.obeys_schema = True
     return running
@@ -134,6 +140,49 @@ def test_a_server_that_fails_goes_through_dspy_as_itself(server):
     assert services.meter.reading().server_errors == 2
     server.recover()
     assert cascade.run({}, _GIVEN).parsed
+
+
+def test_what_a_job_called_stands_in_redis_with_each_answer(server, redis_client):
+    """So a killed worker's calls are counted, but for those in flight."""
+    meter, keys = CallMeter(), RunKeys("u", 1)
+    job = JobFigures(meter, redis_client, keys.calls("00"))
+    budget = BudgetCounters(redis_client, keys, BudgetLimits(), job)
+    cascade = cascade_with(server, services_with(redis_client, meter=meter, budget=budget))
+    cascade.run({}, _GIVEN)
+    known = JobFigures(CallMeter(), redis_client, keys.calls("00"))
+    known.restore()
+    assert known.figures() == job.figures()
+    assert known.figures().model_calls == server.chats == budget.spent().calls == 4
+    assert known.figures().tokens == server.tokens == budget.spent().tokens
+
+
+def test_a_probe_is_a_call_like_any_other(server):
+    services = services_with()
+    probe_structured_output(spec_for(server, structured_output="Auto"), services)
+    server.fail("no_schema")
+    probe_structured_output(spec_for(server, structured_output="Auto", model="n"), services)
+    figures = services.meter.figures()
+    assert (figures.model_calls, figures.failed_attempts, server.chats) == (2, 1, 3)
+    assert figures.tokens == server.tokens
+
+
+def test_outcomes_a_process_knows_are_counted_with_what_they_spare(server):
+    services = services_with()
+    cascade = cascade_with(server, services, _one_node())
+    batched = BatchedCascade(
+        _one_node(),
+        cascade,
+        BoundedBatch(2, lambda: None),
+        on_spared=services.meter.remembered,
+    )
+    records = [stored(1, inputs={"a": {"x": text}}) for text in ("1", "2", "1")]
+    for _ in range(2):
+        batched.run(records, {"a": cascade.base_candidate("a")})
+    figures = services.meter.figures()
+    assert (figures.model_calls, figures.memory_hits, figures.cache_hits) == (2, 4, 0)
+    assert figures.logical_calls == 6
+    # The first text's tokens are spared three times, the second's once.
+    assert server.tokens < figures.saved_tokens < 3 * server.tokens
 
 
 def test_no_more_calls_than_the_budget_has(server, redis_client):

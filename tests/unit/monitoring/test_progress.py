@@ -62,7 +62,9 @@ def test_the_last_figures_are_published_at_the_end(redis_client):
     assert _read(redis_client).done == 6
 
 
-def test_a_job_that_fails_leaves_the_figures_as_they_were(redis_client):
+def test_a_job_that_fails_leaves_its_last_figures(redis_client):
+    """Its calls were paid for: whoever sums the run up must know of them."""
+
     def job():
         with _publisher(redis_client) as publisher:
             publisher.update(done=1, publish=True)
@@ -71,7 +73,22 @@ def test_a_job_that_fails_leaves_the_figures_as_they_were(redis_client):
 
     with pytest.raises(RuntimeError):
         job()
-    assert _read(redis_client).done == 1
+    assert _read(redis_client).done == 2
+
+
+def test_a_job_that_leaves_waits_for_no_server_that_hangs():
+    asked, goes_on = threading.Event(), threading.Event()
+
+    class Hanging:
+        def set(self, *_args, **_options):
+            asked.set()
+            assert goes_on.wait(60)
+
+    with _publisher(Hanging()):
+        pass
+    assert asked.is_set()
+    assert not goes_on.is_set()
+    goes_on.set()
 
 
 def _fails():

@@ -54,12 +54,12 @@ def test_a_job_that_leaves_keeps_no_other_waiting_for_its_calls(
 
     context = job_context(tmp_path, valkey_socket)
     with ThreadPoolExecutor(1) as pool:
-        with open_calls(context) as leaving:
+        with open_calls(context, "00") as leaving:
             flight = pool.submit(leaving.services.cache.get_or_compute, "k", hang)
             assert begun.wait(10)
             assert redis_client.get("k:lease")
         assert redis_client.get("k:lease") is None
-        with open_calls(job_context(tmp_path, valkey_socket)) as following:
+        with open_calls(job_context(tmp_path, valkey_socket), "00") as following:
             assert following.services.cache.get_or_compute("k", lambda: b"first") == b"first"
         goes_on.set()
         # What comes late is not what the others were told.
@@ -67,10 +67,10 @@ def test_a_job_that_leaves_keeps_no_other_waiting_for_its_calls(
 
 
 def test_a_job_that_has_left_takes_no_lease(tmp_path, valkey_socket, redis_client):
-    with open_calls(job_context(tmp_path, valkey_socket)) as calls:
+    with open_calls(job_context(tmp_path, valkey_socket), "00") as calls:
         pass
     with ThreadPoolExecutor(1) as pool:
         flight = pool.submit(calls.services.cache.get_or_compute, "k", lambda: b"mine")
-        other = open_calls(job_context(tmp_path, valkey_socket))
+        other = open_calls(job_context(tmp_path, valkey_socket), "00")
         assert other.services.cache.get_or_compute("k", lambda: b"theirs") == b"theirs"
         assert flight.result(10) == b"theirs"

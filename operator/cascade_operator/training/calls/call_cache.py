@@ -7,8 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import redis
 
@@ -19,7 +18,10 @@ from cascade_operator.training.calls.cache_entries import (
     packed,
     unpacked,
 )
-from cascade_operator.training.calls.lease import LeaseKeeper
+from cascade_operator.training.calls.flight import Along, CacheFigures, Fetched, Flight, Wanted
+from cascade_operator.training.calls.lease import Command, LeaseKeeper
+
+__all__ = ["CacheFigures", "Fetched", "SingleFlightCache"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,33 +30,6 @@ TIME_TO_LIVE: Final = 24 * 3600
 
 _PAUSE_AFTER_FAILURE: Final = 5.0
 _FIRST_POLL, _LAST_POLL = 0.02, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CacheFigures:
-    """What the cache did.
-
-    Attributes:
-        hits: Answers found, in this process or in Redis.
-        waits: Of these, answers another call was computing meanwhile.
-        computed: Answers computed.
-        refused: Writes that Redis refused (full) or that were too large for it.
-        broken: Entries that could not be read, and were computed anew.
-    """
-
-    hits: int = 0
-    waits: int = 0
-    computed: int = 0
-    refused: int = 0
-    broken: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A value, and whether it was there (``hit``), awaited (``wait``) or ``computed``."""
-
-    value: bytes
-    source: Literal["hit", "wait", "computed"]
 
 
 class SingleFlightCache:
@@ -88,7 +63,7 @@ class SingleFlightCache:
         self._local = LocalEntries(local_bytes)
         self._leases = LeaseKeeper(client, seconds=lease_seconds, renew_every=renew_every)
         self._milliseconds = int(time_to_live * 1000)
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
         self._lock = threading.Lock()
         self._paused_until = 0.0
         self._figures = dict.fromkeys(CacheFigures.__slots__, 0)
@@ -118,14 +93,18 @@ class SingleFlightCache:
         compute: Callable[[], bytes],
         *,
         acceptable: Callable[[bytes], bool] = lambda _: True,
+        along: Along | None = None,
     ) -> Fetched:
         """Returns the value of a key, and how it was come by.
+
+        A value that Redis has costs one round trip, one that is computed two.
 
         Args:
             key: The whole key in Redis.
             compute: Computes the value; its exceptions reach every caller that waits for it.
             acceptable: Whether a value may be shared. One found that is not is computed anew;
                 one computed that is not is returned and kept nowhere.
+            along: What else Redis is to be told once the value is computed.
 
         Raises:
             Terminated: The Job was told to stop while another computed the value.
@@ -137,11 +116,11 @@ class SingleFlightCache:
         with self._lock:
             flight = self._flights.get(key)
             if flight is None:
-                mine = self._flights[key] = _Flight()
+                mine = self._flights[key] = Flight()
         if flight is not None:
             return self._join(flight)
         try:
-            fetched = self._lead(key, compute, acceptable)
+            fetched = self._lead(Wanted(key, compute, acceptable, along))
             mine.value = fetched.value
             return fetched
         except BaseException as error:
@@ -186,7 +165,7 @@ class SingleFlightCache:
         refused = sum(isinstance(one, Exception) for one in self._redis(write) or ())
         self._count("refused", refused + sum(len(d) > MAX_STORED for d in entries.values()))
 
-    def _join(self, flight: _Flight) -> Fetched:
+    def _join(self, flight: Flight) -> Fetched:
         while not flight.landed.wait(_LAST_POLL):
             if self._stop.is_set():
                 raise Terminated("told to stop while waiting for a model's answer")
@@ -196,71 +175,96 @@ class SingleFlightCache:
         self._count("waits")
         return Fetched(flight.value, "wait")
 
-    def _lead(
-        self, key: str, compute: Callable[[], bytes], acceptable: Callable[[bytes], bool]
-    ) -> Fetched:
-        lease = f"{key}:lease"
+    def _lead(self, wanted: Wanted) -> Fetched:
+        key, lease = wanted.key, f"{wanted.key}:lease"
         waited, pause = False, _FIRST_POLL
         while True:
-            value = self._read(key, acceptable)
-            if value is not None:
+            found = self._redis(lambda _: self._leases.claim(key, lease))
+            if found is None:
+                return Fetched(self._computed(wanted, lease=None), "computed")
+            if found is True:
+                return Fetched(self._computed(wanted, lease=lease), "computed")
+            if found is not False:
+                value = self._usable(wanted, found)
+                if value is None:
+                    continue
                 self._count("hits")
                 self._count("waits", int(waited))
                 self._local.put(key, value)
                 return Fetched(value, "wait" if waited else "hit")
-            held = self._redis(lambda _: self._leases.acquire(lease))
-            if held is None:
-                return self._computed(key, compute, acceptable, shared=False)
-            if held:
-                try:
-                    # Between our look and our lease its last holder may have published.
-                    value = self._read(key, acceptable)
-                    if value is not None:
-                        continue
-                    return self._computed(key, compute, acceptable, shared=True)
-                finally:
-                    self._leases.release(lease)
             waited = True
             if self._stop.wait(pause * random.uniform(0.75, 1.25)):
                 raise Terminated("told to stop while another Job asked the model")
             pause = min(_LAST_POLL, pause * 1.5)
 
-    def _computed(
-        self,
-        key: str,
-        compute: Callable[[], bytes],
-        acceptable: Callable[[bytes], bool],
-        *,
-        shared: bool,
-    ) -> Fetched:
-        value = compute()
-        self._count("computed")
-        if not acceptable(value):
-            return Fetched(value, "computed")
+    def _computed(self, wanted: Wanted, *, lease: str | None) -> bytes:
+        """Computes the value and publishes it under the lease, if there is one."""
+        try:
+            value = wanted.compute()
+            self._count("computed")
+            shared = wanted.acceptable(value)
+            more = () if wanted.along is None else wanted.along.commands()
+            winner, answers = self._finish(wanted.key, lease, value if shared else None, more)
+        except BaseException:
+            if lease is not None:  # if it is still held
+                self._leases.release(lease)
+            raise
+        if wanted.along is not None:
+            wanted.along.sent(answers)
+        if winner is not None:  # a lease was lost and its new holder was faster
+            value = self._usable(wanted, winner) or value
         if shared:
-            value = self._publish(key, value, acceptable)
-        self._local.put(key, value)
-        return Fetched(value, "computed")
-
-    def _publish(self, key: str, value: bytes, acceptable: Callable[[bytes], bool]) -> bytes:
-        data = packed(value)
-        if len(data) > MAX_STORED:
-            self._count("refused")
-            return value
-        stored = self._redis(lambda c: bool(c.set(key, data, nx=True, px=self._milliseconds)))
-        if stored is False:  # a lease was lost and its new holder was faster
-            return self._read(key, acceptable) or value
+            self._local.put(wanted.key, value)
         return value
 
-    def _read(self, key: str, acceptable: Callable[[bytes], bool]) -> bytes | None:
-        data = self._redis(lambda client: client.get(key))
-        if data is None:
-            return None
+    def _finish(
+        self, key: str, lease: str | None, value: bytes | None, more: Sequence[Command]
+    ) -> tuple[bytes | None, list[Any]]:
+        """Publishes, gives the lease back and tells Redis the rest, in one round trip.
+
+        Returns:
+            The entry of whoever published before, and the answers to the rest; none of them
+            where Redis gave none.
+        """
+        data = None if value is None else packed(value)
+        if data is not None and len(data) > MAX_STORED:
+            self._count("refused")
+            data = None
+        commands = [*more]
+        if lease is not None:
+            back = self._leases.giving_back(lease)
+            if data is not None:
+                back = self._leases.publication(key, lease, data, self._milliseconds)
+            commands.append(back)
+
+        def tell(client: Any) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+            return answers
+
+        answers = self._redis(tell) if commands else None
+        if answers is None:
+            if lease is not None:
+                self._leases.release(lease)
+            return None, []
+        if lease is None:
+            return None, answers
+        self._leases.given_back(lease)
+        winner = answers.pop()
+        if isinstance(winner, redis.RedisError):  # full, read-only: the lease is back even so
+            self._count("refused")
+            _LOG.debug("call cache: %s", winner)
+        return winner if data is not None and isinstance(winner, bytes) else None, answers
+
+    def _usable(self, wanted: Wanted, data: bytes) -> bytes | None:
+        """Returns the value of an entry; one that is broken is removed."""
         value = unpacked(data)
-        if value is not None and acceptable(value):
+        if value is not None and wanted.acceptable(value):
             return value
         self._count("broken")
-        self._redis(lambda client: client.delete(key))
+        self._redis(lambda client: client.delete(wanted.key))
         return None
 
     def _redis(self, use: Callable[[Any], Any]) -> Any | None:
@@ -281,14 +285,3 @@ class SingleFlightCache:
     def _count(self, name: str, by: int = 1) -> None:
         with self._lock:
             self._figures[name] += by
-
-
-class _Flight:
-    """A value being computed in this process."""
-
-    __slots__ = ("error", "landed", "value")
-
-    def __init__(self) -> None:
-        self.landed = threading.Event()
-        self.value = b""
-        self.error: BaseException | None = None

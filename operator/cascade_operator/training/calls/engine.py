@@ -17,7 +17,7 @@ from dspy.lm15 import Message, Request, Response, TextPart, Usage
 from cascade_operator.agents.abort import CallAborted
 from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.errors import CascadeError, ServiceUnavailable, Terminated
-from cascade_operator.training.calls.budget import BudgetCounters, Price
+from cascade_operator.training.calls.budget import BudgetCounters, Price, Settlement
 from cascade_operator.training.calls.call_cache import SingleFlightCache
 from cascade_operator.training.calls.dialects import (
     ChatAnswer,
@@ -29,6 +29,7 @@ from cascade_operator.training.calls.failures import ContextOverflowError
 from cascade_operator.training.calls.http_transport import Transport
 from cascade_operator.training.calls.meter import CallMeter
 from cascade_operator.training.calls.schema import bound_schema
+from cascade_operator.training.calls.tally import count_call
 
 _LOG = logging.getLogger(__name__)
 
@@ -156,17 +157,22 @@ class CascadeEngine:
         if self._stop.is_set():
             raise Terminated("told to stop before the next model call")
         key = self._key_for(self.digest(call))
+        settlement = None if self._budget is None else self._budget.settlement()
         try:
             fetched = self._cache.fetch(
-                key, lambda: self._ask(call).to_bytes(), acceptable=_is_answer
+                key,
+                lambda: self._ask(call, settlement).to_bytes(),
+                acceptable=_is_answer,
+                along=settlement,
             )
         except ContextOverflowError as error:
             _LOG.warning("no answer: %s", error)
             self._meter.overflowed()
             return ChatAnswer("", "length", 0, 0)
         answer = ChatAnswer.from_bytes(fetched.value)
+        tokens = answer.input_tokens + answer.output_tokens
+        count_call(tokens)
         if fetched.source != "computed":
-            tokens = answer.input_tokens + answer.output_tokens
             self._meter.hit(tokens, waited=fetched.source == "wait")
         if answer.finish == "length":
             self._meter.truncated()
@@ -183,7 +189,7 @@ class CascadeEngine:
         }
         return hashlib.sha256(canonical_json(parts).encode("utf-8", "replace")).hexdigest()
 
-    def _ask(self, call: ChatCall) -> ChatAnswer:
+    def _ask(self, call: ChatCall, settlement: Settlement | None) -> ChatAnswer:
         if self._budget is not None:
             self._budget.reserve_call()
         started = time.monotonic()
@@ -198,8 +204,8 @@ class CascadeEngine:
             self._give_back()
             raise
         self._meter.called(time.monotonic() - started, answer.input_tokens, answer.output_tokens)
-        if self._budget is not None:
-            self._budget.add_tokens(answer.input_tokens, answer.output_tokens, self.settings.price)
+        if settlement is not None:
+            settlement.took(answer.input_tokens, answer.output_tokens, self.settings.price)
         return answer
 
     def _give_back(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-from cascade_operator.api.records import CallFigures
+from cascade_operator.api.calls import CallFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +16,22 @@ class MeterReading:
         model_calls: Calls that reached a server and came back.
         cache_hits: Calls answered by the cache.
         waits: Of these, calls that waited for another's answer.
-        saved: Tokens (in and out) that the hits would have cost.
+        memory_hits: Calls answered by what the process still knew of a node.
+        saved: Tokens (in and out) that both kinds of hits would have cost.
         input_tokens: Tokens sent.
         output_tokens: Tokens received.
         parse_failures: Answers that could not be read.
         truncated: Answers cut off at their token limit.
         overflows: Prompts longer than the model's context.
-        server_errors: Failed attempts, those that a later one made good among them.
+        server_errors: Requests that brought no answer: refused, failed, timed out, or left
+            behind by a Job that had to stop; those that a later one made good among them.
         seconds: Time spent waiting for servers, over all threads.
     """
 
     model_calls: int = 0
     cache_hits: int = 0
     waits: int = 0
+    memory_hits: int = 0
     saved: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -44,8 +47,11 @@ class MeterReading:
             model_calls=self.model_calls,
             cache_hits=self.cache_hits,
             waits=self.waits,
+            memory_hits=self.memory_hits,
+            failed_attempts=self.server_errors,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
+            saved_tokens=self.saved,
             parse_failures=self.parse_failures,
         )
 
@@ -75,6 +81,10 @@ class CallMeter:
     def hit(self, tokens: int, *, waited: bool) -> None:
         """Counts a call that the cache answered, sparing so many tokens."""
         self._add(cache_hits=1, waits=int(waited), saved=tokens)
+
+    def remembered(self, calls: int, tokens: int) -> None:
+        """Counts calls that a kept node outcome spared, and their tokens."""
+        self._add(memory_hits=calls, saved=tokens)
 
     def parse_failed(self) -> None:
         """Counts an answer that could not be read (called by the evaluator)."""
