@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cascade_operator.api.base import RecordModel
+from cascade_operator.api.calls import CallFigures
 from cascade_operator.api.scalars import Count, Line, Name, Paragraph, Score, Slug, Time
 
 
@@ -84,6 +85,7 @@ class StageStatus(RecordModel):
     kind: Annotated[str, Field(max_length=16)] = Field(
         "", description="For an archive: progressive or final."
     )
+    calls: CallFigures | None = Field(None, description="Its model calls, in all attempts.")
 
 
 class SpentStatus(RecordModel):
@@ -136,7 +138,10 @@ class ProgressStatus(RecordModel):
     estimated_remaining_seconds: Count | None = Field(None, description="Time left, roughly.")
     model_calls: Count = Field(0, description="Calls made.")
     tokens: Count = Field(0, description="Tokens used.")
-    cache_hits: Count = Field(0, description="Calls saved by the shared cache.")
+    cache_hits: Count = Field(0, description="Calls answered from the shared cache.")
+    waits: Count = Field(0, description="Of these, calls that waited for another's answer.")
+    saved_calls: Count = Field(0, description="Calls that no server had to answer.")
+    saved_tokens: Count = Field(0, description="Tokens that those would have taken.")
 
 
 class GroupStatus(RecordModel):
@@ -166,6 +171,7 @@ class GroupStatus(RecordModel):
     lattice_parents: list[Annotated[str, Field(max_length=32)]] = Field(
         default_factory=list, max_length=6, description="The subsets it started from."
     )
+    calls: CallFigures | None = Field(None, description="Its model calls, in all attempts.")
 
 
 class BestStatus(RecordModel):

@@ -134,7 +134,7 @@ def print_report(report: EvaluationReport, split: SplitChoice, output: Output) -
                 "scores": dict(report.scores),
                 "parseFailures": report.parse_failures,
                 "modelCalls": report.calls.model_calls,
-                "cacheHits": report.calls.cache_hits,
+                "savedCalls": report.calls.saved_calls,
             }
         )
         return
@@ -142,7 +142,7 @@ def print_report(report: EvaluationReport, split: SplitChoice, output: Output) -
     say(
         f"  {report.parse_failures} outputs could not be parsed (they score 0); "
         f"{count_text(report.calls.model_calls)} model calls, "
-        f"{count_text(report.calls.cache_hits)} cache hits"
+        f"{count_text(report.calls.saved_calls)} saved"
     )
     lowest = sorted(report.scores.items(), key=lambda item: (item[1], item[0]))[:LOWEST_SHOWN]
     if lowest:

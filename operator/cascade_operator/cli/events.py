@@ -34,8 +34,9 @@ class Event:
             line |= {
                 _camel(name): value
                 for name, value in asdict(self.group).items()
-                if name not in {"key", "name"} and value not in (None, "")
+                if name not in {"key", "name", "calls"} and value not in (None, "")
             }
+            line |= {_camel(name): value for name, value in asdict(self.group.calls).items()}
         return line | dict(self.fields)
 
 
@@ -56,9 +57,7 @@ def heartbeat(view: RunView) -> Event:
         "groupsFinished": view.finished_groups,
         "groups": len(view.groups),
         "trials": sum(group.trials or 0 for group in view.groups),
-        "modelCalls": view.calls.model_calls,
-        "cacheHits": view.calls.cache_hits,
-        "tokens": view.calls.tokens,
+        **{_camel(name): value for name, value in asdict(view.calls).items()},
     }
     optional = {"step": view.step, "percent": view.percent, "remainingSeconds": view.remaining}
     return Event("progress", fields | {k: v for k, v in optional.items() if v not in (None, "")})

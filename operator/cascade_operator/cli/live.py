@@ -142,13 +142,13 @@ def _add_group(table: Table, group: GroupRow, figures: tuple[str, ...], *, is_be
 
 
 def _figures(view: RunView) -> Text:
-    calls, hits = view.calls.model_calls, view.calls.cache_hits
+    calls, saved = view.calls.model_calls, view.calls.saved_calls
     parts = [
         f"{view.finished_groups} of {len(view.groups)} groups" if view.groups else "",
         f"{seconds_text(view.elapsed)} elapsed",
         f"about {seconds_text(view.remaining)} left" if view.remaining is not None else "",
         f"{count_text(calls)} model calls",
-        f"{count_text(hits)} cache hits ({percent_text(hits, calls + hits)})",
+        f"{count_text(saved)} saved ({percent_text(saved, calls + saved)})",
         f"{count_text(view.calls.tokens)} tokens",
     ]
     return Text("  ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")

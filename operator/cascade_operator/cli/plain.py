@@ -61,7 +61,7 @@ def _stage_text(event: Event) -> str:
 
 def _progress_text(event: Event) -> str:
     fields = event.fields
-    calls, hits = fields["modelCalls"], fields["cacheHits"]
+    calls, saved = fields["modelCalls"], fields["savedCalls"]
     parts = [fields["phase"].lower()]
     if step := fields.get("step"):
         parts.append(step)
@@ -69,7 +69,7 @@ def _progress_text(event: Event) -> str:
         parts.append(f"{fields['groupsFinished']} of {fields['groups']} groups")
         parts.append(f"{fields['trials']} trials")
     parts.append(f"{count_text(calls)} model calls")
-    parts.append(f"cache hits {percent_text(hits, calls + hits)}")
+    parts.append(f"saved {percent_text(saved, calls + saved)}")
     if "remainingSeconds" in fields:
         parts.append(f"about {seconds_text(fields['remainingSeconds'])} left")
     return "progress: " + ", ".join(parts)
@@ -89,5 +89,7 @@ def _group_text(kind: str, group: GroupRow) -> str:
         f"finished ({group.reason or 'done'}), {group.trials or 0} trials, "
         f"{score_text(group.baseline)} -> {score_text(group.best)} "
         f"({delta_text(group.best, group.baseline)}), held-out {score_text(group.held_out)}, "
+        f"{count_text(group.calls.model_calls)} model calls, "
+        f"saved {count_text(group.calls.saved_calls)}, "
         f"memory {memory_text(group.peak)} of {memory_text(group.limit)}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,15 @@ from cascade_operator.stages import STAGES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cascade_operator.api.calls import CallFigures
     from cascade_operator.api.records import Progress
     from cascade_operator.api.session import TrainingSession
-    from cascade_operator.api.status import GroupStatus, RunStatus, TrainingSessionStatus
+    from cascade_operator.api.status import (
+        GroupStatus,
+        ProgressStatus,
+        RunStatus,
+        TrainingSessionStatus,
+    )
     from cascade_operator.local.session_run import RunOutcome, RunSnapshot
 
 _WORKING = {Phase.PREPARING: "prepare", Phase.ARCHIVING: "archive"}
@@ -104,6 +110,7 @@ def status_view(
             session_id=status.run.session_id,
             elapsed=_elapsed(status.run, now),
             warm_started_from=status.run.warm_started_from or "",
+            prepare_calls=_call_row(status.run.prepare.calls, progress.get("prepare")),
         )
     working = progress.get(_WORKING.get(phase, ""))
     return view if working is None else replace(view, step=_step(working))
@@ -137,6 +144,7 @@ def _group(group: GroupStatus, names: Mapping[str, str], live: Progress | None) 
         held_out=_number(group.held_out),
         peak=_bytes(group.peak_memory),
         limit=_bytes(group.memory_limit),
+        calls=_call_row(group.calls, live),
     )
     if live is None or row.done:
         return row
@@ -152,15 +160,23 @@ def _group(group: GroupStatus, names: Mapping[str, str], live: Progress | None) 
 
 
 def _calls(status: TrainingSessionStatus, progress: Mapping[str, Progress]) -> CallRow:
-    live = [p.calls for p in progress.values()]
+    """The run's calls: live figures, or what status knows where those are gone."""
+    live = CallRow()
+    for record in progress.values():
+        live = _larger(live, record.calls, add=True)
     known = status.progress
-    return CallRow(
-        model_calls=max(sum(c.model_calls for c in live), known.model_calls if known else 0),
-        cache_hits=max(sum(c.cache_hits for c in live), known.cache_hits if known else 0),
-        tokens=max(
-            sum(c.input_tokens + c.output_tokens for c in live), known.tokens if known else 0
-        ),
-    )
+    return live if known is None else _larger(live, known, add=False)
+
+
+def _call_row(calls: CallFigures | None, live: Progress | None = None) -> CallRow:
+    row = CallRow() if calls is None else _larger(CallRow(), calls, add=True)
+    return row if live is None else _larger(row, live.calls, add=False)
+
+
+def _larger(row: CallRow, other: CallFigures | ProgressStatus, *, add: bool) -> CallRow:
+    combine = int.__add__ if add else max
+    names = (field.name for field in fields(CallRow))
+    return CallRow(**{name: combine(getattr(row, name), getattr(other, name)) for name in names})
 
 
 def _best(status: TrainingSessionStatus, names: Mapping[str, str]) -> BestRow | None:

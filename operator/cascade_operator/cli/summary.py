@@ -8,8 +8,14 @@ from rich.text import Text
 from cascade_operator.cli.console import clean
 from cascade_operator.cli.reasons import explained
 from cascade_operator.cli.tables import cell, plain_table
-from cascade_operator.cli.view import BestRow, RunView
-from cascade_operator.monitoring.figures import delta_text, memory_text, score_text, seconds_text
+from cascade_operator.cli.view import BestRow, CallRow, RunView
+from cascade_operator.monitoring.figures import (
+    count_text,
+    delta_text,
+    memory_text,
+    score_text,
+    seconds_text,
+)
 
 EMBEDDED_NOTE = (
     "the embedded model is small and few examples were scored: these figures show the machinery, "
@@ -19,6 +25,17 @@ NO_ATTRIBUTION = (
     "what each node's training was worth is not known: that needs every subset of the nodes, "
     "trained and scored on held-out records"
 )
+_CALLS = {
+    "calls": "model_calls",
+    "tokens": "tokens",
+    "cache hits": "cache_hits",
+    "waits": "waits",
+    "saved calls": "saved_calls",
+    "saved tokens": "saved_tokens",
+}
+_CALLS_LEFT_OUT = ("cache hits", "waits", "saved tokens")
+WIDE = 100
+"""Columns below which the table of calls leaves out all but calls, tokens and what was saved."""
 _RIGHT = ("trials", "baseline", "best", "change", "held-out")
 NARROW = 72
 """Columns below which a table leaves out what follows from the rest."""
@@ -40,6 +57,9 @@ def render_summary(view: RunView, *, embedded: bool = False, width: int = 120) -
         parts += [Text(), _group_table(view, narrow=width < NARROW)]
         legend = explained(group.reason for group in view.groups)
         parts += [Text(legend, style="dim")] if legend else []
+    if view.calls != CallRow():
+        heading = Text("model calls", style="bold")
+        parts += [Text(), heading, _call_table(view, narrow=width < WIDE)]
     if view.best is not None:
         parts += [Text(), *_best(view.best)]
     if view.attribution:
@@ -83,6 +103,18 @@ def _group_table(view: RunView, *, narrow: bool) -> RenderableType:
             delta_text(group.best, group.baseline),
             score_text(group.held_out),
         )
+    return table
+
+
+def _call_table(view: RunView, *, narrow: bool) -> RenderableType:
+    """Calls that servers answered, and those that none had to: hits, and outcomes still known."""
+    names = tuple(name for name in _CALLS if not (narrow and name in _CALLS_LEFT_OUT))
+    table = plain_table("", *names, right=names)
+    rows = [(group.name, group.calls) for group in view.groups]
+    for name, calls in (("prepare", view.prepare_calls), *rows, ("in all", view.calls)):
+        style = "bold" if name == "in all" else ""
+        figures = (count_text(getattr(calls, _CALLS[column])) for column in names)
+        table.add_row(cell(name, style), *(cell(figure, style) for figure in figures))
     return table
 
 

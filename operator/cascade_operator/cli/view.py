@@ -9,6 +9,27 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class CallRow:
+    """Model calls, and what was spared.
+
+    Attributes:
+        model_calls: Calls that a server answered.
+        cache_hits: Calls answered from the shared cache.
+        waits: Of these, calls that waited for another's answer.
+        tokens: In and out, of the calls that a server answered.
+        saved_calls: Calls that no server had to answer, the hits among them.
+        saved_tokens: Tokens that those would have taken.
+    """
+
+    model_calls: int = 0
+    cache_hits: int = 0
+    waits: int = 0
+    tokens: int = 0
+    saved_calls: int = 0
+    saved_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRow:
     """One node group.
 
@@ -25,6 +46,7 @@ class GroupRow:
         held_out: Score on the held-out split, once the group is done.
         peak: Highest memory in bytes.
         limit: Memory limit in bytes.
+        calls: Its model calls, in all attempts.
     """
 
     key: str
@@ -39,20 +61,12 @@ class GroupRow:
     held_out: float | None = None
     peak: int | None = None
     limit: int | None = None
+    calls: CallRow = CallRow()
 
     @property
     def done(self) -> bool:
         """Whether no more is to come from it."""
         return self.phase in {"Succeeded", "Failed"}
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """Model calls of the whole run; tokens are those of physical calls."""
-
-    model_calls: int = 0
-    cache_hits: int = 0
-    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,8 @@ class RunView:
         message: What the session's condition says.
         step: What the running stage is at, such as ``44 candidates 3/4``; may be empty.
         groups: In cascade order by size.
+        calls: Model calls of the whole run.
+        prepare_calls: Those of prepare.
         elapsed: Seconds since the run began.
         percent: Share of the run done, 0 to 100.
         remaining: Estimated seconds left.
@@ -116,6 +132,7 @@ class RunView:
     step: str = ""
     groups: tuple[GroupRow, ...] = ()
     calls: CallRow = CallRow()
+    prepare_calls: CallRow = CallRow()
     elapsed: float | None = None
     percent: float | None = None
     remaining: float | None = None

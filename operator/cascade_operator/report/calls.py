@@ -19,7 +19,7 @@ def asked(calls: CallFigures) -> int:
 
 def saved(calls: CallFigures) -> int:
     """Calls that no server had to answer."""
-    return calls.cache_hits
+    return calls.saved_calls
 
 
 def tokens(calls: CallFigures) -> int:

@@ -37,8 +37,9 @@ def calls_section(data: ReportData) -> Section:
     lead = (
         f"{wording.thousands(asked(total))} calls were asked for: "
         f"{wording.thousands(total.model_calls)} reached a server, the shared cache "
-        f"answered {wording.thousands(saved(total))} "
-        f"({wording.share(saved(total), asked(total))}). "
+        f"answered {wording.thousands(total.cache_hits)}, and "
+        f"{wording.thousands(total.memory_hits)} were answers a Job still knew "
+        f"({wording.share(saved(total), asked(total))} saved). "
         f"{wording.thousands(total.input_tokens)} tokens went in, "
         f"{wording.thousands(total.output_tokens)} came out."
     )
@@ -49,7 +50,7 @@ def calls_section(data: ReportData) -> Section:
         Picture(
             "calls",
             "Model calls and tokens by Job",
-            f"Calls that reached a server and calls the cache saved, for {len(named)} Jobs. {lead}",
+            f"Calls that reached a server and calls that were saved, for {len(named)} Jobs. {lead}",
             partial(draw_calls, [_call_row(label, calls) for label, calls in named]),
         ),
         (
@@ -59,6 +60,7 @@ def calls_section(data: ReportData) -> Section:
                     "Job",
                     "calls",
                     "from cache",
+                    "still known",
                     "saved",
                     "waited",
                     "tokens in",
@@ -301,14 +303,15 @@ def _stages(attempt: AttemptView) -> str:
 
 
 def _call_row(label: str, calls: CallFigures) -> CallRow:
-    return CallRow(label, calls.model_calls, saved(calls), tokens(calls), 0)
+    return CallRow(label, calls.model_calls, saved(calls), tokens(calls), calls.saved_tokens)
 
 
 def _call_cells(label: str, calls: CallFigures) -> tuple[str, ...]:
     return (
         label,
         wording.thousands(calls.model_calls),
-        wording.thousands(saved(calls)),
+        wording.thousands(calls.cache_hits),
+        wording.thousands(calls.memory_hits),
         wording.share(saved(calls), asked(calls)),
         wording.thousands(calls.waits),
         wording.thousands(calls.input_tokens),

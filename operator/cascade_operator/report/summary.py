@@ -64,8 +64,7 @@ def tiles(data: ReportData) -> tuple[Tile, ...]:
             Tile(
                 "Model calls",
                 wording.thousands(calls.model_calls),
-                f"{wording.share(saved(calls), asked(calls))} of {asked(calls):,} "
-                "saved by the cache",
+                f"{wording.share(saved(calls), asked(calls))} of {asked(calls):,} saved",
             )
         )
     if data.seconds is not None:

@@ -212,7 +212,7 @@ def test_evaluate_prints_score_cost_and_the_worst_records(capsys):
     print_report(REPORT, SplitChoice.HELD_OUT, Output.TEXT)
     assert capsys.readouterr().out.splitlines() == [
         "score 0.6250 on 2 records (heldOut)",
-        "  1 outputs could not be parsed (they score 0); 8 model calls, 2 cache hits",
+        "  1 outputs could not be parsed (they score 0); 8 model calls, 2 saved",
         "  lowest: r2 0.2500, r1 1.0000",
     ]
 

@@ -35,7 +35,7 @@ def test_figures_alone_are_no_event():
 def test_the_end_says_groups_archives_and_then_the_outcome():
     assert change_lines(TRAINING, COMPLETE) == (
         "[10m05s] group autogen: finished (Converged), 14 trials, 0.6123 -> 0.6631 (+0.0508), "
-        "held-out 0.6500, memory 210Mi of 512Mi",
+        "held-out 0.6500, 200 model calls, saved 600, memory 210Mi of 512Mi",
         "[10m05s] group baml: failed after attempt 3: MemoryGate: needs more than maxPerJob",
         "[10m05s] archive written: default/tool-calls/20261123T203100Z_size01.tar.zst (12Ki)",
         "[10m05s] stage: complete, warm start from 20261122T080000Z (1 of 2 groups failed: 01)",
@@ -82,7 +82,7 @@ def test_before_the_first_run_the_stage_alone_is_said():
 def test_the_heartbeat_sums_up():
     assert heartbeat_line(TRAINING) == (
         "[ 1m05s] progress: training, 0 of 2 groups, 3 trials, 250 model calls, "
-        "cache hits 75 %, about 2m10s left"
+        "saved 75 %, about 2m10s left"
     )
 
 
@@ -109,6 +109,12 @@ def test_the_heartbeat_of_prepare_says_its_step():
                 "heldOut": 0.65,
                 "peak": 210 * MI,
                 "limit": 512 * MI,
+                "modelCalls": 200,
+                "cacheHits": 90,
+                "waits": 5,
+                "tokens": 9000,
+                "savedCalls": 600,
+                "savedTokens": 400,
             },
             id="finished",
         ),
@@ -122,8 +128,11 @@ def test_the_heartbeat_of_prepare_says_its_step():
                 "groups": 2,
                 "trials": 3,
                 "modelCalls": 250,
-                "cacheHits": 750,
+                "cacheHits": 500,
+                "waits": 0,
                 "tokens": 12345,
+                "savedCalls": 750,
+                "savedTokens": 0,
                 "percent": 17,
                 "remainingSeconds": 130,
             },

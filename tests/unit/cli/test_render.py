@@ -29,7 +29,7 @@ def test_the_live_table_shows_each_group():
     assert row_of(text, "baml") == "baml Pending - - - - - -/512Mi"
     assert "preparing > training > archiving  17 %" in text
     assert "250 model calls" in text
-    assert "750 cache hits (75 %)" in text
+    assert "750 saved (75 %)" in text
     assert "1m05s elapsed  about 2m10s left" in text
     assert "the same command resumes" in text
 
@@ -101,6 +101,16 @@ def test_the_summary_names_best_attribution_and_archives():
     assert row_of(text, "agent-10").endswith("[-0.0100, +0.0200] no evidence")
     assert "default/tool-calls/20261123T203100Z_size01.tar.zst  12Ki" in text
     assert EMBEDDED_NOTE[:40] not in text
+
+
+def test_the_summary_shows_calls_and_what_was_spared_by_group_and_in_all():
+    text = text_of(render_summary(COMPLETE))
+    table = text[text.index("model calls") :]
+    assert row_of(table, "prepare") == "prepare 40 0 0 0 0 0"
+    assert row_of(table, "autogen") == "autogen 200 9000 90 5 600 400"
+    assert row_of(table, "in all") == "in all 300 20.0k 99 6 900 700"
+    narrow = text_of(render_summary(COMPLETE, width=80), width=80)
+    assert row_of(narrow[narrow.index("model calls") :], "in all") == "in all 300 20.0k 900"
 
 
 def test_the_summary_of_the_embedded_model_says_what_it_shows():

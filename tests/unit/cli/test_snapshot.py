@@ -137,6 +137,15 @@ def test_calls_are_the_higher_of_status_and_live_figures():
     assert (calls.model_calls, calls.cache_hits, calls.tokens) == (30, 90, 1200)
 
 
+def test_calls_of_a_group_outlive_its_live_figures():
+    known = status()
+    groups = [{**g, "calls": {"modelCalls": 7, "memoryHits": 3}} for g in known.dump()["groups"]]
+    after = TrainingSessionStatus.model_validate({**known.dump(), "groups": groups})
+    first, second = look(after, {"01": LIVE}).groups[:2]
+    assert (first.calls.model_calls, first.calls.saved_calls) == (7, 3)
+    assert (second.calls.model_calls, second.calls.saved_calls) == (30, 90)
+
+
 def test_the_run_its_time_and_its_message():
     view = look(status())
     assert (view.run, view.session_id, view.phase) == (2, "20261123T203100Z", "Training")

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from cascade_operator.api.records import CallFigures, Progress
+from cascade_operator.api.calls import CallFigures
+from cascade_operator.api.records import GroupResult, Progress
 from cascade_operator.api.resources_spec import MemorySpec
 from cascade_operator.api.search_spec import OptimizerSpec
 from cascade_operator.api.status import GroupPhase, GroupStatus, RunStatus
@@ -109,6 +110,43 @@ def test_live_figures_make_progress_and_an_estimate():
     settle(cluster)
     kept = cluster.status.progress
     assert (kept.percent, kept.model_calls) == (progress.percent, 10)
+
+
+def test_calls_of_each_part_stay_counted_and_make_the_total():
+    cluster = training()
+    prepared = cluster.status.run.prepare.calls
+
+    def live(key, **calls):
+        return Progress(name=key, stage=41, total=40, calls=CallFigures(**calls))
+
+    cluster.progress = {"00": live("00", model_calls=5, cache_hits=2, memory_hits=30)}
+    settle(cluster)
+    # A Redis that was lost counts anew, and falls behind.
+    cluster.progress = {"00": live("00", model_calls=1, parse_failures=1)}
+    settle(cluster)
+    # Its record has expired; another group's is there.
+    cluster.progress = {"01": live("01", model_calls=4, waits=1, saved_tokens=9)}
+    settle(cluster)
+    groups = {group.name: group.calls for group in cluster.status.groups}
+    assert groups["00"] == CallFigures(
+        model_calls=5, cache_hits=2, memory_hits=30, parse_failures=1
+    )
+    assert (groups["01"].model_calls, groups["00_01"]) == (4, None)
+    assert prepared == CallFigures()
+    progress = cluster.status.progress
+    assert (progress.model_calls, progress.cache_hits, progress.waits) == (9, 2, 1)
+    assert (progress.saved_calls, progress.saved_tokens) == (32, 9)
+
+
+def test_a_groups_last_word_on_its_calls_is_taken():
+    cluster = training()
+    last = CallFigures(model_calls=7, failed_attempts=1)
+    for name in cluster.live():
+        key = name.removeprefix("triage-r1-")
+        cluster.end(name, Outcome(message=GroupResult(group=key, calls=last)))
+    settle(cluster)
+    assert [group.calls for group in cluster.status.groups] == [last, last, None]
+    assert cluster.status.progress.model_calls == 14
 
 
 def test_the_estimate_is_bounded_by_the_runs_deadline():

@@ -88,7 +88,8 @@ def test_attribution_says_for_whom_there_is_evidence(data):
 def test_calls_say_what_the_cache_saved(data):
     section = calls_section(data)
     assert section.lead[0].startswith(
-        "440 calls were asked for: 160 reached a server, the shared cache answered 280 (64\xa0%)."
+        "440 calls were asked for: 160 reached a server, the shared cache answered 280, and 0 were "
+        "answers a Job still knew (64\xa0% saved)."
     )
     assert _column(section.tables[0], "Job") == ["prepare", "A·", "·B", "AB", "all"]
     assert _column(section.tables[0], "calls") == ["40", "30", "30", "60", "160"]

@@ -23,12 +23,14 @@ class Undisturbed:
         run: What it left.
         ended: How the command ended.
         chats: Chat requests it took.
+        tokens: Tokens in and out of their answers.
     """
 
     session: Path
     run: TicketRun
     ended: Ended
     chats: int
+    tokens: int
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +45,12 @@ def undisturbed(server: FakeModelServer, tmp_path_factory: pytest.TempPathFactor
     """The tickets session, run once from its start to its end."""
     folder = tmp_path_factory.mktemp("undisturbed")
     session = write_session(folder, ticket_session(server.url))
-    before = server.chats
+    before = server.stats()
     ended = cascade("run", session, "--state", folder / "state")
     assert ended.code == 0, ended.text
-    return Undisturbed(session, TicketRun(folder / "state"), ended, server.chats - before)
+    after = server.stats()
+    took = {name: after[name] - before[name] for name in ("chats", "tokens")}
+    return Undisturbed(session, TicketRun(folder / "state"), ended, **took)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def test_after_an_outage_nothing_that_was_done_is_done_again(tmp_path):
     command = ("run", file, "--state", run.state)
     with FakeModelServer(ticket_answers(), port=port) as server, start_cascade(*command) as first:
         first.until(lambda: run.group("00").get("phase") == "Succeeded")
-        server.delay = 0.1
+        server.delay = 1.0  # the archive must be there before the search is over
         first.until(lambda: run.status["run"].get("archivedGroups") == ["00"])
         first.until(lambda: run.trials("tickets-r1-00-02") >= 1)
         server.fail("refuse", times=-1)

@@ -125,6 +125,17 @@ def test_answers_are_not_asked_for_again(interrupted, undisturbed):
     assert undisturbed.chats <= interrupted.chats <= undisturbed.chats + 2 * 4
 
 
+def test_calls_of_what_was_killed_stay_counted(interrupted):
+    # Of a killed worker's calls those in flight are lost: two at once in each of four workers.
+    counted = interrupted.run.status["progress"]["modelCalls"]
+    assert interrupted.chats - 2 * 4 <= counted <= interrupted.chats
+    killed = interrupted.run.group("02")
+    assert killed["attempt"] == 2
+    # Its second attempt found what the first had asked in the cache, and yet both are its calls.
+    assert killed["calls"]["modelCalls"] > 0
+    assert killed["calls"]["cacheHits"] > 0
+
+
 def test_the_archives_verify(interrupted):
     files = interrupted.run.archive_files()
     assert len(files) == 3

@@ -17,6 +17,7 @@ from cascade_operator.api.resolve import resolve
 from cascade_operator.api.status import GroupPhase, Phase
 from cascade_operator.control.domain.best import best_of
 from cascade_operator.control.domain.blockage import next_finding
+from cascade_operator.control.domain.calls import with_calls
 from cascade_operator.control.domain.children import children
 from cascade_operator.control.domain.completion import finish_run
 from cascade_operator.control.domain.conditions import (
@@ -71,6 +72,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         draft = suspend_or_resume(draft, situation)
         draft = read_outcomes(draft, situation)
         draft = draft.put(best=best_of(draft.groups, draft.status.best))
+        draft = with_calls(draft, situation)
         draft = draft.put(progress=progress_of(draft, situation))
         draft = draft.put_run(spent=spent_of(draft, situation))
         draft = finish_run(draft, situation)

@@ -9,6 +9,7 @@ from typing import Final
 
 from cascade_operator.api.records import PrepareResult, Progress
 from cascade_operator.api.status import GroupPhase, GroupStatus, ProgressStatus, SpentStatus
+from cascade_operator.control.domain.calls import total_calls
 from cascade_operator.control.domain.draft import Draft, Situation, is_terminal
 from cascade_operator.control.domain.suspension import run_seconds_left
 
@@ -25,18 +26,18 @@ def progress_of(draft: Draft, situation: Situation) -> ProgressStatus:
     with completion. The estimate is absent until a trial has been seen.
     """
     before = draft.status.progress or ProgressStatus()
-    live = situation.observed.progress
     if draft.run.completion_time is not None:
         return before.model_copy(update={"estimated_remaining_seconds": None})
-    calls = [record.calls for record in live.values()]
-    tokens = sum(c.input_tokens + c.output_tokens for c in calls)
+    calls = total_calls(draft)
     return ProgressStatus(
         percent=max(before.percent, _percent(draft, situation)),
         estimated_remaining_seconds=_estimate(draft, situation),
-        # A record in Redis expires; what was once counted stays counted.
-        model_calls=max(before.model_calls, sum(c.model_calls for c in calls)),
-        tokens=max(before.tokens, tokens),
-        cache_hits=max(before.cache_hits, sum(c.cache_hits for c in calls)),
+        model_calls=max(before.model_calls, calls.model_calls),
+        tokens=max(before.tokens, calls.tokens),
+        cache_hits=max(before.cache_hits, calls.cache_hits),
+        waits=max(before.waits, calls.waits),
+        saved_calls=max(before.saved_calls, calls.saved_calls),
+        saved_tokens=max(before.saved_tokens, calls.saved_tokens),
     )
 
 

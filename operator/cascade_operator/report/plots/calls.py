@@ -1,4 +1,4 @@
-"""Model calls and tokens by group: what reached a server and what the cache saved."""
+"""Model calls and tokens by group: what reached a server and what was saved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cascade_operator.report.svg import SMALL, new_figure
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One Job's calls: those a server answered, those the cache did, and the tokens of both."""
+    """One Job's calls: those a server answered, those none had to, and the tokens of both."""
 
     label: str
     calls: int
@@ -40,7 +40,7 @@ def draw_calls(rows: Sequence[CallRow]) -> Figure:
             hatch="//////",
             edgecolor=marker("card"),
             linewidth=0,
-            label="saved by the cache",
+            label="saved",
         ),
     ]
     figure.legend(
