@@ -8,6 +8,7 @@ whatever goes wrong while an answer is read is a parse failure.
 
 from __future__ import annotations
 
+import copy
 import json
 import weakref
 from typing import Any, Final
@@ -39,6 +40,9 @@ _READING_ERRORS: Final = (
 )
 
 _schemas: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+_prefixes: weakref.WeakKeyDictionary[Any, tuple[Any, list[Any], tuple[dict[str, Any], ...]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def response_format(signature: type[dspy.Signature]) -> dict[str, Any]:
@@ -61,6 +65,23 @@ def response_format(signature: type[dspy.Signature]) -> dict[str, Any]:
     return known
 
 
+def _prefix(
+    adapter: Any, signature: Any, demos: list[dict[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """The messages before the request's own: the same for all records, and slow to make.
+
+    Kept for the demonstrations a signature was last printed with. They are compared with a copy,
+    since whoever holds them may change them.
+    """
+    known = _prefixes.get(signature)
+    if known is not None and known[0] is type(adapter) and known[1] == demos:
+        return known[2]
+    system = {"role": "system", "content": adapter.format_system_message(signature)}
+    made = (system, *adapter.format_demos(signature, demos))
+    _prefixes[signature] = (type(adapter), copy.deepcopy(demos), made)
+    return made
+
+
 class _OneCall:
     """What all three share. Mixed in before a DSPy adapter."""
 
@@ -68,8 +89,7 @@ class _OneCall:
         self, signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Builds the messages; text that looks like DSPy's markers for images stays text."""
-        messages = [{"role": "system", "content": self.format_system_message(signature)}]  # type: ignore[attr-defined]
-        messages += self.format_demos(signature, demos)  # type: ignore[attr-defined]
+        messages = [dict(one) for one in _prefix(self, signature, demos)]
         content = self.format_user_message_content(signature, inputs, main_request=True)  # type: ignore[attr-defined]
         return [*messages, {"role": "user", "content": content}]
 

@@ -109,3 +109,25 @@ def test_the_same_prompt_comes_from_the_same_fields():
 def test_the_schema_lists_outputs_in_order():
     schema = response_format(_SIGNATURE)["json_schema"]["schema"]
     assert list(schema["properties"]) == ["name", "count", "kind", "any"]
+
+
+@pytest.mark.parametrize("kind", ["Chat", "JSON", "BAML"])
+def test_a_prompt_is_that_of_the_demonstrations_given_whatever_was_printed_before(kind):
+    """What all records share is printed once; a demonstration changed in place is seen."""
+    demo = {"q": "1", **_GOOD, "any": {"k": [1]}}
+    adapter = make_adapter(kind, structured=False)
+
+    def printed():
+        made = adapter.format(_SIGNATURE, [demo], {"q": "2"})
+        made[0]["content"] += "spoilt by its reader"
+        return made
+
+    first = printed()
+    assert printed() == first
+    demo["any"]["k"].append("quokka")
+    changed = printed()
+    assert changed != first
+    assert "quokka" in json.dumps(changed)
+    assert adapter.format(_SIGNATURE, [], {"q": "2"})[1]["role"] == "user"
+    other = _SIGNATURE.with_instructions("Something else.")
+    assert "Something else." in adapter.format(other, [demo], {"q": "2"})[0]["content"]
