@@ -6,11 +6,15 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from cascade_operator.api.errors import ServiceUnavailable
 from cascade_operator.api.retry_after import retry_after_seconds
+
+if TYPE_CHECKING:
+    import ollama
 
 _RETRIES: Final[Sequence[float]] = (0.5, 2.0)
 """Seconds before the second and the third attempt."""
@@ -71,18 +75,22 @@ class OllamaClient:
         self, endpoint: str, model: str, timeout: float, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         """Args: URL, model, seconds a request, and what waits between attempts."""
-        import httpx  # noqa: PLC0415 - 0.2 s that readers of the store need not pay
-        import ollama  # noqa: PLC0415
-
         self._endpoint, self._model, self._sleep = endpoint, model, sleep
         self._timeout = timeout
         self._headers = threading.local()  # of the last answer: the client keeps none for an error
+
+    @cached_property
+    def _client(self) -> ollama.Client:
+        # 0.3 s with its import, which a group's worker pays after its first model calls.
+        import httpx  # noqa: PLC0415
+        import ollama  # noqa: PLC0415
+
         # Without a timeout of ours the client waits for ever.
-        self._client = ollama.Client(
-            host=endpoint,
-            timeout=httpx.Timeout(timeout, connect=min(_CONNECT_SECONDS, timeout)),
+        return ollama.Client(
+            host=self._endpoint,
+            timeout=httpx.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout)),
             follow_redirects=False,
-            trust_env=not _is_loopback(endpoint),
+            trust_env=not _is_loopback(self._endpoint),
             event_hooks={"response": [self._keep_headers]},
         )
 

@@ -1,3 +1,4 @@
+import ssl
 import threading
 import time
 
@@ -12,7 +13,7 @@ from cascade_operator.training.calls.failures import (
     Refusal,
     read_refusal,
 )
-from cascade_operator.training.calls.http_transport import HttpTransport, RetryPolicy
+from cascade_operator.training.calls.http_transport import HttpTransport, RetryPolicy, tls_context
 from fakes.model_server import FakeModelServer
 
 _QUICK = RetryPolicy(attempts=3, rate_limited_attempts=5, base_delay=0.001, max_delay=0.01)
@@ -95,6 +96,36 @@ def test_nobody_listens():
         transport.post("http://127.0.0.1:9/x", {}, model="m", read=lambda x: x)
 
 
+@pytest.mark.parametrize(
+    ("url", "proxy", "roots"),
+    [
+        ("http://models.example", "", False),
+        ("http://127.0.0.1:1", "https://proxy.example", False),
+        ("http://models.example", "https://proxy.example", True),
+        ("https://models.example", "", True),
+        ("https://127.0.0.1:1", "", True),
+    ],
+)
+def test_roots_are_loaded_where_tls_may_come_up_and_tls_is_always_checked(
+    monkeypatch, url, proxy, roots
+):
+    for name in (
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    if proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+    context = tls_context(resolve_endpoint(url))
+    assert bool(context.get_ca_certs()) is roots
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
 def test_a_missing_model_is_a_spec_error_that_says_how_to_get_it(server):
     server.fail("missing_model")
     with pytest.raises(SpecError) as caught:
@@ -155,10 +186,11 @@ def test_a_job_that_has_to_stop_waits_for_no_server(server, failure):
     stop = threading.Event()
     server.fail(times=-1, **failure)
     threading.Timer(0.1, stop.set).start()
-    started = time.monotonic()
+    started, failed = time.monotonic(), []
     with pytest.raises(Terminated):
-        ask(server, timeout=30.0, stop=stop)
+        ask(server, timeout=30.0, stop=stop, on_failure=lambda: failed.append(1))
     assert time.monotonic() - started < 5
+    assert len(failed) == server.chats == 1, "what was asked is counted, heard or not"
 
 
 def test_a_stopped_job_makes_no_call(server):

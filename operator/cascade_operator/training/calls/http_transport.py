@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 
 from cascade_operator.api.errors import Terminated
+from cascade_operator.training.calls.call_threads import CallThreads
 from cascade_operator.training.calls.endpoint import Endpoint
 from cascade_operator.training.calls.failures import Refusal, error_of, read_refusal, unavailable
 
@@ -121,11 +126,13 @@ class HttpTransport:
         self._retries = retries
         self._random = random.Random(seed)
         self._on_failure = on_failure
+        self._threads = CallThreads("model-call")
         self._client = httpx.Client(
             timeout=httpx.Timeout(timeout, connect=min(10.0, timeout), pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=max_parallel),
             follow_redirects=False,
             trust_env=not endpoint.loopback,
+            verify=tls_context(endpoint),
             # No compression: a bound on what arrives is then a bound on what is held.
             headers={"accept-encoding": "identity", "user-agent": "cascade-operator"},
         )
@@ -179,18 +186,17 @@ class HttpTransport:
 
     def _attempt(self, url: str, content: bytes) -> _Payload | Refusal | str:
         # In a thread of its own: a socket cannot be woken, but this thread can leave it behind
-        # when the Job must end. It is a daemon, so that it does not hold the interpreter either.
+        # when the Job must end.
         flight = _Flight()
         headers = {"content-type": "application/json"}
         key = self._api_key()
         if key:
             headers["authorization"] = f"Bearer {key}"
-        threading.Thread(
-            target=self._fly, args=(flight, url, content, headers), name="model-call", daemon=True
-        ).start()
+        self._threads.run(partial(self._fly, flight, url, content, headers))
         deadline = time.monotonic() + self._timeout
         while not flight.landed.wait(_POLL):
             if self._stop.is_set():
+                self._on_failure()  # it was asked, and nobody will hear the answer
                 raise _stopped()
             if time.monotonic() > deadline:
                 flight.abandoned = True
@@ -222,6 +228,17 @@ class HttpTransport:
             return _Payload(json.loads(received))
         except (ValueError, RecursionError):
             return f"status {answer.status_code} with a body that is no JSON"
+
+
+def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    """Returns what TLS is checked with: the usual roots, 50 ms to load, where it may come to it.
+
+    Without them every handshake fails, so that a mistake here could only refuse a connection.
+    """
+    proxied = not endpoint.loopback and bool(getproxies())
+    if urlsplit(endpoint.base_url).scheme == "http" and not proxied:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.create_ssl_context(trust_env=not endpoint.loopback)
 
 
 @dataclass(frozen=True, slots=True)
