@@ -15,7 +15,14 @@ from pathlib import Path
 from bench.figure import Figure
 from bench.page import PAGE, write_table
 
-BENCHMARKS = ("trace_store", "archive_container")
+BENCHMARKS = (
+    "trace_store",
+    "archive_container",
+    "model_calls",
+    "own_overhead",
+    "worker_start",
+    "server_busy",
+)
 RESULTS = Path(__file__).with_name("results.json")
 
 
