@@ -50,6 +50,10 @@ check: $(STAMP) ## Lint, types, layers, generated files
 	@$(BIN)/cascade crd --check
 
 bench: $(STAMP) ## Measure, and write bench/results.json
+	@command -v redis-benchmark >/dev/null || command -v valkey-benchmark >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Fetching redis-benchmark ..." && \
+	    apt-get update -qq && apt-get install -qq -y redis-tools >/dev/null; } || \
+	  { echo "redis-benchmark is needed: apt-get install redis-tools (or valkey-tools)" >&2; exit 1; }
 	@$(BIN)/python -m bench
 
 fmt: $(STAMP) ## Format the code

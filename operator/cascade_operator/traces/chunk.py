@@ -38,6 +38,7 @@ _FIXED: Final = struct.Struct("<4sHBxIHHHxx16sI")
 _MAX_COLUMNS: Final = 2 * 64 + 1
 _MAX_DIMENSIONS: Final = 8192
 _DTYPE: Final = np.dtype("<f2")
+_EXPONENT: Final = np.uint16(0x7C00)
 
 
 class ChunkError(ValueError):
@@ -118,13 +119,19 @@ def recipe_digest(recipe: str) -> bytes:
     return hashlib.sha256(recipe.encode()).digest()[:16]
 
 
-def encode_chunk(reduced: NDArray[Any], raw: NDArray[Any], recipe: str) -> bytes:
+def encode_chunk(
+    reduced: NDArray[Any], raw: NDArray[Any], recipe: str, buffer: bytearray | None = None
+) -> memoryview:
     """Encodes the vectors of 1 to 256 traces.
 
     Args:
         reduced: ``[columns, traces, reduced dimensions]``.
         raw: ``[columns, traces, raw dimensions]``.
         recipe: The embedding recipe.
+        buffer: Where the chunk goes, if it fits: fresh memory for each costs as much as the rest.
+
+    Returns:
+        The chunk; it lies in the buffer, until the next one does.
 
     Raises:
         ValueError: The shapes do not fit, or a value is not finite as f16.
@@ -133,18 +140,27 @@ def encode_chunk(reduced: NDArray[Any], raw: NDArray[Any], recipe: str) -> bytes
         raise ValueError(f"the shapes {reduced.shape} and {raw.shape} do not fit")
     columns, traces = reduced.shape[:2]
     _check_bounds(traces, columns, reduced.shape[2], raw.shape[2])
-    parts = [_as_half(block) for block in (reduced, raw)]
-    crcs = [zlib.crc32(column) for part in parts for column in part]
-    head = _FIXED.pack(
-        _MAGIC, _VERSION, _F16, traces, columns, reduced.shape[2], raw.shape[2],
+    length = header_length(columns) + 2 * (reduced.size + raw.size)
+    if buffer is None or len(buffer) < length:
+        buffer = bytearray(length)
+    block = memoryview(buffer)[:length]
+    crcs = []
+    place = header_length(columns)
+    for column in (*reduced, *raw):
+        until = place + 2 * column.size
+        crcs.append(_put_half(column, block[place:until]))
+        place = until
+    _FIXED.pack_into(
+        block, 0, _MAGIC, _VERSION, _F16, traces, columns, reduced.shape[2], raw.shape[2],
         recipe_digest(recipe), 0,
-    ) + struct.pack(f"<{len(crcs)}I", *crcs)  # fmt: skip
-    crc = zlib.crc32(head).to_bytes(4, "little")
-    head = head[: _FIXED.size - 4] + crc + head[_FIXED.size :]
-    return b"".join([head, *(part.tobytes() for part in parts)])
+    )  # fmt: skip
+    struct.pack_into(f"<{len(crcs)}I", block, _FIXED.size, *crcs)
+    crc = zlib.crc32(block[: header_length(columns)])
+    struct.pack_into("<I", block, _FIXED.size - 4, crc)
+    return block
 
 
-def decode_header(block: bytes) -> Header:
+def decode_header(block: bytes | memoryview) -> Header:
     """Reads a chunk's header; the block may hold more than it.
 
     Raises:
@@ -161,7 +177,7 @@ def decode_header(block: bytes) -> Header:
         _check_bounds(traces, columns, reduced, raw)
     except ValueError as error:
         raise ChunkError(str(error)) from None
-    head = block[: header_length(columns)]
+    head = bytes(block[: header_length(columns)])
     if len(head) < header_length(columns):
         raise ChunkError("its header is cut off")
     if zlib.crc32(head[: _FIXED.size - 4] + bytes(4) + head[_FIXED.size :]) != crc:
@@ -203,9 +219,12 @@ def _check_bounds(traces: int, columns: int, reduced: int, raw: int) -> None:
         raise ValueError(f"vectors of {reduced} and {raw} dimensions are out of bounds")
 
 
-def _as_half(block: NDArray[Any]) -> Half:
+def _put_half(values: NDArray[Any], place: memoryview) -> int:
+    """Writes one column as f16 and returns its crc32."""
+    half = np.frombuffer(place, _DTYPE).reshape(values.shape)
     with np.errstate(over="ignore"):
-        half = np.ascontiguousarray(block, _DTYPE)
-    if not np.isfinite(half).all():
+        half[...] = values
+    # Infinity and NaN have all bits of the exponent; isfinite takes ten times as long on f16.
+    if (half.view("<u2") & _EXPONENT).max() == _EXPONENT:
         raise ValueError("a vector is not finite, or beyond what f16 holds")
-    return half
+    return zlib.crc32(place)

@@ -11,7 +11,7 @@ from cascade_operator.traces.layout import Layout
 from cascade_operator.traces.packed import pack_lines, unpack_lines
 from cascade_operator.traces.record import Split
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _MAX_CHUNKS: Final = 100_000
 _MAX_TEXT_CHUNK: Final = 64 << 20
 _MAX_NODES: Final = 64
@@ -25,11 +25,13 @@ class ChunkEntry:
         traces: How many records it holds.
         crc: The checksum of its vectors' header; a chunk of another write has another.
         text_bytes: Length of its packed text.
+        text_crc: The checksum of its packed text, which tells it from another write's too.
     """
 
     traces: int
     crc: int
     text_bytes: int
+    text_crc: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Manifest:
             "nodes": self.nodes,
             "reduced": self.reduced,
             "raw": self.raw,
-            "chunks": [[c.traces, c.crc, c.text_bytes] for c in self.chunks],
+            "chunks": [[c.traces, c.crc, c.text_bytes, c.text_crc] for c in self.chunks],
         }
         return pack_lines([head, self.record_ids, self.splits])
 
@@ -136,10 +138,10 @@ class Manifest:
 
 
 def _entry(chunk: Sequence[Any]) -> ChunkEntry:
-    traces, crc, text_bytes = (int(number) for number in chunk)
+    traces, crc, text_bytes, text_crc = (int(number) for number in chunk)
     if not 1 <= traces <= MAX_TRACES or not 0 < text_bytes <= _MAX_TEXT_CHUNK:
         raise ValueError("a chunk is out of bounds")
-    return ChunkEntry(traces, crc, text_bytes)
+    return ChunkEntry(traces, crc, text_bytes, text_crc)
 
 
 def _texts(values: Any) -> tuple[str, ...]:

@@ -32,15 +32,57 @@ def pack_lines(documents: Sequence[Any]) -> bytes:
     Raises:
         ValueError: They are longer than 64 MiB together, or hold NaN.
     """
-    text = "\n".join(ordered_json(document) for document in documents).encode()
+    return pack_encoded([ordered_json(document).encode() for document in documents])
+
+
+def pack_encoded(lines: Sequence[bytes]) -> bytes:
+    """Packs JSON documents that are encoded already, one a line.
+
+    Raises:
+        ValueError: They are longer than 64 MiB together.
+    """
+    text = b"\n".join(lines)
     if len(text) > MAX_TEXT:
         raise ValueError(f"{len(text)} bytes of text are over the bound of {MAX_TEXT}")
     frame = zstandard.ZstdCompressor(level=_LEVEL).compress(text)
     return _HEAD.pack(_MAGIC, _VERSION, len(text), zlib.crc32(frame)) + frame
 
 
+def frame_crc(block: bytes) -> int:
+    """Returns the checksum that a block's head states: it stands for the whole block.
+
+    Raises:
+        ChunkError: There is no head.
+    """
+    if len(block) < _HEAD.size:
+        raise ChunkError("shorter than a head")
+    crc: int = _HEAD.unpack_from(block)[3]
+    return crc
+
+
 def unpack_lines(block: bytes) -> list[Any]:
     """Reads what ``pack_lines`` wrote.
+
+    Raises:
+        ChunkError: The bytes are damaged or something else.
+    """
+    return [parse_line(line) for line in unpack_encoded(block)]
+
+
+def parse_line(line: bytes) -> Any:
+    """Parses one line of a block.
+
+    Raises:
+        ChunkError: It is no JSON.
+    """
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ChunkError(f"the text cannot be read: {str(error)[:100]}") from None
+
+
+def unpack_encoded(block: bytes) -> list[bytes]:
+    """Returns a block's lines as they were packed, unparsed.
 
     Raises:
         ChunkError: The bytes are damaged or something else.
@@ -58,6 +100,6 @@ def unpack_lines(block: bytes) -> list[Any]:
         if zstandard.frame_content_size(frame) != length:
             raise ChunkError("the text's length does not match")
         text = zstandard.ZstdDecompressor().decompress(frame, max_output_size=length or 1)
-        return [json.loads(line) for line in text.split(b"\n")] if text else []
-    except (zstandard.ZstdError, ValueError, RecursionError) as error:
+        return text.split(b"\n") if text else []
+    except zstandard.ZstdError as error:
         raise ChunkError(f"the text cannot be read: {str(error)[:100]}") from None

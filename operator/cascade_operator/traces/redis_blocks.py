@@ -22,7 +22,7 @@ Span = tuple[str, int, int]
 """A key, the first byte wanted, and the byte behind the last."""
 
 
-def set_blocks(client: redis.Redis, values: Mapping[str, bytes]) -> None:
+def set_blocks(client: redis.Redis, values: Mapping[str, bytes | memoryview]) -> None:
     """Writes all blocks in one transaction, each with its time to live.
 
     Raises:
@@ -38,7 +38,7 @@ def set_blocks(client: redis.Redis, values: Mapping[str, bytes]) -> None:
         )
     with _redis_errors(), client.pipeline(transaction=True) as pipe:
         for key, value in values.items():
-            pipe.set(key, value, ex=TTL_SECONDS)
+            pipe.set(key, memoryview(value), ex=TTL_SECONDS)
         pipe.execute()
 
 

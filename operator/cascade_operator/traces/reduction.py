@@ -35,7 +35,7 @@ _UMAP_MINIMUM: Final = 10
 _NEIGHBOURS: Final = 15
 _OUT_OF_SAMPLE_NEIGHBOURS: Final = 5
 _MAX_NPZ_BYTES: Final = 256 << 20
-_QUERY_BLOCK: Final = 1024
+_QUERY_BLOCK: Final = 256
 
 # zipfile answers noise with any of these, as its bits happen to fall (a compression method that it
 # lacks, an encryption flag, a length beyond memory).
@@ -85,8 +85,10 @@ class Reducer:
             centred = x - self.arrays["mean"]
             return np.asarray(centred @ self.arrays["components"].T, np.float32)
         if self.method == UMAP:
+            train = self.arrays["train"].astype(np.float32)
+            lengths = (train**2).sum(1)
             blocks = [
-                self._interpolate(x[start : start + _QUERY_BLOCK])
+                self._interpolate(x[start : start + _QUERY_BLOCK], train, lengths)
                 for start in range(0, len(x), _QUERY_BLOCK)
             ]
             return np.concatenate(blocks) if blocks else np.empty((0, self.dims), np.float32)
@@ -135,11 +137,11 @@ class Reducer:
             raise ValueError(f"its arrays {shapes} are not those of {method}")
         return cls(method, dims, width, int(head["seed"]), arrays)
 
-    def _interpolate(self, x: Matrix) -> Matrix:
-        train = self.arrays["train"].astype(np.float32)
-        squares = (x**2).sum(1)[:, None] - 2 * x @ train.T + (train**2).sum(1)[None]
+    def _interpolate(self, x: Matrix, train: Matrix, lengths: Matrix) -> Matrix:
+        squares = lengths - 2 * (x @ train.T)  # without x's own length: the same for a whole row
         count = min(_OUT_OF_SAMPLE_NEIGHBOURS, len(train))
-        nearest = np.argsort(squares, axis=1, kind="stable")[:, :count]
+        nearest = np.argpartition(squares, count - 1, axis=1)[:, :count]
+        nearest.sort(axis=1)  # one order, so that sums round one way
         # The expansion above loses digits near 0, where the weights need them.
         distances = np.linalg.norm(train[nearest] - x[:, None], axis=2)
         weights = 1 / np.maximum(distances, 1e-9)

@@ -1,8 +1,7 @@
 """Stages 15-17: the run's traces in Redis, written by prepare and read by the groups' Jobs.
 
-Chunks are SET, never appended to, so a write that is repeated after a lost answer changes nothing.
-The manifest goes with them in one transaction. Whatever a reader finds missing or damaged is
-``RunDataGone``: prepare can write it again.
+Whatever a reader finds missing, damaged or of another write than the manifest is ``RunDataGone``:
+prepare can write it again (see ``store_writer``).
 """
 
 from __future__ import annotations
@@ -15,30 +14,19 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from cascade_operator.api.canonical import canonical_json
-from cascade_operator.traces.chunk import (
-    MAX_TRACES,
-    ChunkError,
-    Half,
-    Header,
-    Kind,
-    decode_header,
-    encode_chunk,
-)
+from cascade_operator.traces.chunk import ChunkError, Half, Header, Kind, decode_header
 from cascade_operator.traces.layout import SIDES, Side
 from cascade_operator.traces.manifest import ChunkEntry, Manifest
-from cascade_operator.traces.packed import pack_lines, unpack_lines
+from cascade_operator.traces.packed import frame_crc, parse_line, unpack_encoded
 from cascade_operator.traces.record import Split, TraceRecord
-from cascade_operator.traces.redis_blocks import Span, damage_in, gone, read_spans, set_blocks
+from cascade_operator.traces.redis_blocks import Span, damage_in, read_spans
+from cascade_operator.traces.store_writer import TEXT, VECTORS, VectorsOf, write_traces
 
 if TYPE_CHECKING:
     from cascade_operator.api.keys import RunKeys
 
 Matrix = NDArray[np.float32]
 
-_VECTORS: Final = "vectors"
-_TEXT: Final = "text"
-_FLUSH_TEXT_BYTES: Final = 8 << 20
 _MAX_MANIFEST_BYTES: Final = 64 << 20
 _READ_AT_ONCE: Final = 16
 
@@ -94,28 +82,35 @@ class TraceStore:
             columns, len(records),
         ):  # fmt: skip
             raise ValueError(f"{embeddings.shape} and {reduced.shape} are not [{columns}, records]")
-        values: dict[str, bytes] = {}
-        entries = []
-        for number, (start, texts) in enumerate(_cut(records, split, nodes)):
-            rows = slice(start, start + len(texts))
-            block = encode_chunk(reduced[:, rows], embeddings[:, rows], recipe)
-            packed = pack_lines(texts)
-            entries.append(ChunkEntry(len(texts), decode_header(block).crc, len(packed)))
-            values[self._keys.chunk(_VECTORS, number)] = block
-            values[self._keys.chunk(_TEXT, number)] = packed
-        manifest = Manifest(
-            recipe=recipe,
-            nodes=tuple(nodes),
-            reduced=reduced.shape[2],
-            raw=embeddings.shape[2],
-            chunks=tuple(entries),
-            record_ids=tuple(record.record_id for record in records),
-            splits=tuple(split[record.record_id] for record in records),
+        return self.write_blocks(
+            records,
+            split,
+            lambda start, stop: (embeddings[:, start:stop], reduced[:, start:stop]),
+            recipe,
+            nodes=nodes,
         )
-        values[self._keys.manifest()] = manifest.encode()
-        set_blocks(self._redis, values)
-        self._known = manifest
-        return manifest
+
+    def write_blocks(
+        self,
+        records: Sequence[TraceRecord],
+        split: Mapping[str, Split],
+        vectors: VectorsOf,
+        recipe: str,
+        *,
+        nodes: Sequence[str],
+    ) -> Manifest:
+        """Writes the run's traces as ``write`` does, with vectors asked for chunk by chunk.
+
+        Raises:
+            DataError: The traces are too many for one run.
+            ServiceUnavailable: Redis fails or is full.
+            ValueError: The shapes do not fit.
+        """
+        self._known = None  # until the new manifest stands, the old one may be of half the chunks
+        self._known = write_traces(
+            self._redis, self._keys, records, split, vectors, recipe, nodes=nodes
+        )
+        return self._known
 
     def manifest(self) -> Manifest:
         """Returns the table of contents; read once.
@@ -152,19 +147,46 @@ class TraceStore:
             RunDataGone: A chunk is missing or damaged.
             ServiceUnavailable: Redis fails.
         """
+        return list(self.iter_records(*(() if split is None else (split,))))
+
+    def iter_records(self, *splits: Split) -> Iterator[StoredRecord]:
+        """Yields the records' texts in the store's order, a few chunks in memory at a time.
+
+        Args:
+            splits: Those wanted; all by default. Texts of other splits are not even parsed.
+
+        Raises:
+            RunDataGone: A chunk is missing or damaged.
+            ServiceUnavailable: Redis fails.
+        """
+        manifest = self.manifest()
+        place = 0
+        for number, entry, block in self._texts():
+            key = self._keys.chunk(TEXT, number)
+            with damage_in(key):
+                if frame_crc(block) != entry.text_crc:
+                    raise ChunkError("it is of another write than the manifest")
+                lines = unpack_encoded(block)
+                if len(lines) != entry.traces:
+                    raise ChunkError(f"it holds {len(lines)} records, not {entry.traces}")
+                for row, line in enumerate(lines, start=place):
+                    if splits and manifest.splits[row] not in splits:
+                        continue
+                    record = _stored(parse_line(line))
+                    if record.record_id != manifest.record_ids[row]:
+                        raise ChunkError("the manifest names other records")
+                    yield record
+            place += entry.traces
+
+    def _texts(self) -> Iterator[tuple[int, ChunkEntry, bytes]]:
         chunks = self.manifest().chunks
-        found = []
         for start in range(0, len(chunks), _READ_AT_ONCE):
+            numbers = range(start, min(start + _READ_AT_ONCE, len(chunks)))
             spans: list[Span] = [
-                (self._keys.chunk(_TEXT, number), 0, chunks[number].text_bytes)
-                for number in range(start, min(start + _READ_AT_ONCE, len(chunks)))
+                (self._keys.chunk(TEXT, number), 0, chunks[number].text_bytes) for number in numbers
             ]
-            for span, block in zip(spans, read_spans(self._redis, spans), strict=True):
-                with damage_in(span[0]):
-                    found += [_stored(document) for document in unpack_lines(block)]
-        if tuple(record.record_id for record in found) != self.manifest().record_ids:
-            raise gone(self._keys.manifest(), "it names other records than the text chunks")
-        return [record for record in found if split is None or record.split is split]
+            blocks = read_spans(self._redis, spans)
+            yield from zip(numbers, (chunks[number] for number in numbers), blocks, strict=True)
 
     def build_io_matrix(self, nodes: Sequence[str]) -> tuple[Matrix, Matrix]:
         """Returns the reduced vectors of some nodes, by partial reads in one round trip.
@@ -178,12 +200,17 @@ class TraceStore:
             RunDataGone: A chunk is missing or damaged.
         """
         manifest = self.manifest()
-        columns = [manifest.layout.column(node, side) for side in SIDES for node in nodes]
+        columns = [manifest.layout.column(node, side) for node in nodes for side in SIDES]
         found = self._columns("red", columns)
-        inputs, outputs = (
-            np.stack(part, axis=1).reshape(-1, manifest.reduced).astype(np.float32)
-            for part in (found[: len(nodes)], found[len(nodes) :])
-        )
+        shape = (len(manifest.record_ids), len(nodes), manifest.reduced)
+        both = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for place, halves in enumerate(found):
+            node, side = divmod(place, len(SIDES))
+            start = 0
+            for half in halves:
+                both[side][start : start + len(half), node] = half
+                start += len(half)
+        inputs, outputs = (matrix.reshape(-1, manifest.reduced) for matrix in both)
         return inputs, outputs
 
     def matrices(self, node: str) -> dict[Side, dict[Kind, Half]]:
@@ -194,7 +221,10 @@ class TraceStore:
             RunDataGone: A chunk is missing or damaged.
         """
         columns = [self.manifest().layout.column(node, side) for side in SIDES]
-        reduced, raw = self._columns("red", columns), self._columns("raw", columns)
+        reduced, raw = (
+            [np.concatenate(halves) for halves in self._columns(kind, columns)]
+            for kind in ("red", "raw")
+        )
         return {
             side: {"red": reduced[place], "raw": raw[place]} for place, side in enumerate(SIDES)
         }
@@ -206,28 +236,34 @@ class TraceStore:
             RunDataGone: A chunk is missing or damaged.
         """
         (found,) = self._columns("raw", [self.manifest().layout.validated])
-        return found.astype(np.float32)
+        return np.concatenate(found, dtype=np.float32)
 
-    def _columns(self, kind: Kind, columns: Sequence[int]) -> list[Half]:
-        """Some columns over all chunks, each f16 ``[records, dims]``, without the other columns."""
+    def _columns(self, kind: Kind, columns: Sequence[int]) -> list[list[Half]]:
+        """Each column as one f16 ``[records, dims]`` a chunk, read without the other columns."""
         manifest = self.manifest()
+        runs = _neighbours(columns)
         spans: list[Span] = []
         for number, entry in enumerate(manifest.chunks):
-            name = self._keys.chunk(_VECTORS, number)
+            name = self._keys.chunk(VECTORS, number)
             shape = self._shape(entry)
             spans.append((name, 0, manifest.header_bytes))
-            spans += [(name, *shape.span(kind, column)) for column in columns]
+            spans += [(name, *shape.span(kind, run[0], len(run))) for run in runs]
         blocks = iter(read_spans(self._redis, spans))
         parts: list[list[Half]] = [[] for _ in columns]
         for number, entry in enumerate(manifest.chunks):
-            with damage_in(self._keys.chunk(_VECTORS, number)):
+            with damage_in(self._keys.chunk(VECTORS, number)):
                 header = decode_header(next(blocks))
                 shape = self._shape(entry)
                 if header.crc != entry.crc or header.length != shape.length:
                     raise ChunkError("it is of another write than the manifest")
-                for part, column in zip(parts, columns, strict=True):
-                    part.append(header.decode(kind, column, next(blocks)))
-        return [np.concatenate(part) for part in parts]
+                place = iter(parts)
+                for run in runs:
+                    block = memoryview(next(blocks))
+                    size = shape.span(kind, run[0])[1] - shape.span(kind, run[0])[0]
+                    for position, column in enumerate(run):
+                        part = block[position * size : (position + 1) * size]
+                        next(place).append(header.decode(kind, column, part))
+        return parts
 
     def _shape(self, entry: ChunkEntry) -> Header:
         """A chunk's header as far as the manifest knows it, which says where its columns lie."""
@@ -236,28 +272,15 @@ class TraceStore:
         return Header(entry.traces, columns, manifest.reduced, manifest.raw, b"", (), entry.crc)
 
 
-def _cut(
-    records: Sequence[TraceRecord], split: Mapping[str, Split], nodes: Sequence[str]
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Cuts records into even chunks of at most 256; long texts fill one sooner."""
-    target = -(-len(records) // -(-len(records) // MAX_TRACES)) if records else 1
-    start, size, texts = 0, 0, list[dict[str, Any]]()
-    for place, record in enumerate(records):
-        document = {
-            "record_id": record.record_id,
-            "split": split[record.record_id],
-            "inputs": {node: record.inputs[node] for node in nodes},
-            "outputs": {node: record.outputs[node] for node in nodes},
-            "validated": record.validated,
-            "content_hash": record.content_hash,
-        }
-        texts.append(document)
-        size += len(canonical_json(document))
-        if len(texts) == target or size > _FLUSH_TEXT_BYTES:
-            yield start, texts
-            start, size, texts = place + 1, 0, []
-    if texts:
-        yield start, texts
+def _neighbours(columns: Sequence[int]) -> list[list[int]]:
+    """Cuts columns into runs that lie side by side, so that each run is one read."""
+    runs: list[list[int]] = []
+    for column in columns:
+        if runs and column == runs[-1][-1] + 1:
+            runs[-1].append(column)
+        else:
+            runs.append([column])
+    return runs
 
 
 def _stored(document: Any) -> StoredRecord:

@@ -22,6 +22,7 @@ from cascade_operator.monitoring.progress import ProgressPublisher
 from cascade_operator.monitoring.timeline import JobTimeline
 from cascade_operator.resources.gate import MemoryGate
 from cascade_operator.resources.processes import choose_reader
+from cascade_operator.traces.redis_packer import ViewPacker
 from cascade_operator.worker.stop import StopSignal
 
 CONFIG_LIMIT = 1 << 20
@@ -169,6 +170,7 @@ def connect(env: Mapping[str, str]) -> redis.Redis:
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=COMMAND_SECONDS,
             retry=RESTARTS,
+            command_packer=ViewPacker(),
         )
     except ValueError as error:
         raise SpecError(

@@ -84,7 +84,7 @@ def _search(
     spec = context.config.spec
     pool = data.pool_of([node.name for node in spec.cascade.nodes])
     store = TraceStore(context.redis, context.keys)
-    records = [r for r in store.records() if r.split is not Split.TRAINING]
+    records = list(store.iter_records(Split.VALIDATION, Split.HELD_OUT))
     split = SearchSplit(
         store.record_ids(Split.VALIDATION),
         store.record_ids(Split.HELD_OUT),

@@ -15,9 +15,8 @@ from cascade_operator.archive.members import RECORDS
 from cascade_operator.archive.model import RunArchive
 from cascade_operator.monitoring.progress import ProgressPublisher
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
-from cascade_operator.traces.layout import embed_traces
 from cascade_operator.traces.record import Split, TraceRecord, TraceSet
-from cascade_operator.traces.reduction import fit_reduce
+from cascade_operator.traces.run_vectors import Reduction, RunVectors
 from cascade_operator.traces.split import split_records
 from cascade_operator.traces.store import TraceStore
 from cascade_operator.training.batch import BoundedBatch
@@ -32,7 +31,7 @@ from cascade_operator.worker.calls import JobCalls, open_calls
 from cascade_operator.worker.context import JobContext, eviction_note
 from cascade_operator.worker.foresight import BaseRuns, put_estimate
 from cascade_operator.worker.leftovers import remove_unfit
-from cascade_operator.worker.records_document import records_document
+from cascade_operator.worker.records_document import records_document, records_found
 from cascade_operator.worker.restore import archived_traces, own_archive, restore_run
 from cascade_operator.worker.run_data import RunData
 from cascade_operator.worker.trace_source import load_traces
@@ -62,8 +61,12 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
         publisher.update(stage=84, total=STEPS, note="reading traces", publish=True)
         traces = load_traces(context)
         traces, split, own = _records(context, traces)
+        splits = _counts(split)
+        found = records_found(traces, splits)
         context.check()
         _store(context, traces.records, split, calls=calls, data=data, publisher=publisher)
+        # From here on the store is read; the records need not be in memory twice.
+        del traces
         context.check()
         publisher.update(stage=83, done=3, note="restoring", publish=True)
         before = _digest_before(data)
@@ -82,12 +85,6 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
         started = warm_start(context, pool, data)
         pool = started.pool or pool
         removed = _settle(context, data, pool, before=before, split=split, keep=restored)
-        counts = {name: sum(s is name for s in split.values()) for name in Split}
-        splits = SplitCounts(
-            training=counts[Split.TRAINING],
-            validation=counts[Split.VALIDATION],
-            held_out=counts[Split.HELD_OUT],
-        )
         put_estimate(
             context,
             calls,
@@ -102,13 +99,13 @@ def run_prepare(context: JobContext, *, spent: SpentStatus | None = None) -> Pre
     data.put_document(
         RECORDS,
         records_document(
-            traces, splits, warm_started_from=started.source, notes=said, calls=calls.figures()
+            found, warm_started_from=started.source, notes=said, calls=calls.figures()
         ),
     )
     result = PrepareResult(
-        records=len(traces.records),
-        rejected=traces.bad,
-        duplicates=traces.duplicates,
+        records=found["records"],
+        rejected=found["rejected"]["total"],
+        duplicates=found["duplicates"],
         split=splits,
         candidates=pool.counts,
         warm_started_from=started.source,
@@ -167,6 +164,15 @@ def _records(
     return *archived, own
 
 
+def _counts(split: Mapping[str, Split]) -> SplitCounts:
+    counts = {name: sum(s is name for s in split.values()) for name in Split}
+    return SplitCounts(
+        training=counts[Split.TRAINING],
+        validation=counts[Split.VALIDATION],
+        held_out=counts[Split.HELD_OUT],
+    )
+
+
 def _split(context: JobContext, traces: TraceSet) -> dict[str, Split]:
     spec = context.config.spec
     with run_stage(11, records=len(traces.records)):
@@ -187,32 +193,36 @@ def _store(
     data: RunData,
     publisher: ProgressPublisher,
 ) -> None:
-    models = context.config.spec.models
-    nodes = [node.name for node in context.config.spec.cascade.nodes]
-    publisher.update(stage=12, done=1, note="embedding", publish=True)
+    spec = context.config.spec
+    how = spec.models.reduction
     embedder = calls.embedder(on_volume=True)
-    with run_stage(12, records=len(records)):
-        vectors = embed_traces(records, nodes, embedder)
+
+    def block(done: int) -> None:
+        context.check()
+        publisher.update(stage=12, note=f"embedding {done} of {len(records)}", publish=True)
+
+    vectors = RunVectors(
+        records,
+        [node.name for node in spec.cascade.nodes],
+        embedder,
+        Reduction(how.method.value, how.dimensions, spec.optimizer.seed, str(context.scratch)),
+        on_block=block,
+    )
+    publisher.update(stage=12, done=1, note="embedding", publish=True)
+    with run_stage(12, records=len(records), in_blocks=not vectors.whole):
+        vectors.embed()
     context.check()
     publisher.update(stage=13, done=2, note="reducing", publish=True)
-    columns, count, width = vectors.shape
-    with run_stage(13, method=models.reduction.method.value):
-        reducer, reduced = fit_reduce(
-            vectors.reshape(-1, width),
-            models.reduction.method.value,
-            models.reduction.dimensions,
-            context.config.spec.optimizer.seed,
-            scratch=str(context.scratch),
-        )
+    with run_stage(13, method=how.method.value):
+        reducer = vectors.fit()
     data.put_reducer(reducer.save_npz())
-    with run_stage(15, records=count):
-        TraceStore(context.redis, context.keys).write(
+    with run_stage(15, records=len(records)):
+        TraceStore(context.redis, context.keys).write_blocks(
             records,
             split,
-            vectors,
-            reduced.reshape(columns, count, -1),
+            vectors.rows,
             embedder.recipe,
-            nodes=nodes,
+            nodes=[node.name for node in spec.cascade.nodes],
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cascade_operator.api.records import CallFigures, SplitCounts
@@ -17,22 +17,12 @@ _MAX_NOTE: Final = 1000
 _MAX_NAME: Final = 100
 
 
-def records_document(
-    traces: TraceSet,
-    split: SplitCounts,
-    *,
-    warm_started_from: str,
-    notes: Sequence[str],
-    calls: CallFigures,
-) -> dict[str, Any]:
-    """Returns what prepare found: what is used, put aside and filled in, as JSON.
+def records_found(traces: TraceSet, split: SplitCounts) -> dict[str, Any]:
+    """Returns the part of the document that the records are needed for.
 
     Args:
         traces: The records in use and the rows put aside.
         split: How many records each split has.
-        warm_started_from: Session id of the run it started from; empty for a cold start.
-        notes: What was imputed, left out or warned of.
-        calls: What prepare's model calls cost.
     """
     return {
         "version": 1,
@@ -46,10 +36,30 @@ def records_document(
                 for bad in traces.rejected[:MAX_REJECTED]
             ],
         },
+        "traceMetrics": trace_metrics(traces.records),
+    }
+
+
+def records_document(
+    found: Mapping[str, Any],
+    *,
+    warm_started_from: str,
+    notes: Sequence[str],
+    calls: CallFigures,
+) -> dict[str, Any]:
+    """Returns what prepare found: what is used, put aside and filled in, as JSON.
+
+    Args:
+        found: What ``records_found`` returned.
+        warm_started_from: Session id of the run it started from; empty for a cold start.
+        notes: What was imputed, left out or warned of.
+        calls: What prepare's model calls cost.
+    """
+    return {
+        **found,
         "warmStartedFrom": warm_started_from,
         "notes": {"total": len(notes), "shown": [note[:_MAX_NOTE] for note in notes[:MAX_NOTES]]},
         "calls": calls.dump(),
-        "traceMetrics": trace_metrics(traces.records),
     }
 
 

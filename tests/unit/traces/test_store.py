@@ -8,7 +8,7 @@ from redis.retry import Retry
 
 from cascade_operator.api.errors import RunDataGone, ServiceUnavailable
 from cascade_operator.api.keys import RunKeys
-from cascade_operator.traces import store as store_module
+from cascade_operator.traces import store_writer
 from cascade_operator.traces.layout import Layout, embed_traces
 from cascade_operator.traces.record import Split
 from cascade_operator.traces.redis_blocks import TTL_SECONDS
@@ -209,7 +209,7 @@ def test_damage_anywhere_is_run_data_gone_or_harmless(redis_client, data):
 
 
 def test_long_texts_fill_a_chunk_sooner(redis_client, store, monkeypatch):
-    monkeypatch.setattr(store_module, "_FLUSH_TEXT_BYTES", 1500)
+    monkeypatch.setattr(store_writer, "_FLUSH_TEXT_BYTES", 1500)
     written(redis_client, 20)
     sizes = [chunk.traces for chunk in store.manifest().chunks]
     assert len(sizes) > 2

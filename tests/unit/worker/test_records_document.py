@@ -19,7 +19,9 @@ from fakes.traces import record
 def _document(traces, notes=()):
     split = SplitCounts(training=1, validation=2, held_out=3)
     calls = CallFigures(model_calls=4)
-    return records_document(traces, split, warm_started_from="w", notes=notes, calls=calls)
+    return records_document(
+        records_found(traces, split), warm_started_from="w", notes=notes, calls=calls
+    )
 
 
 def test_it_says_what_is_used_put_aside_and_filled_in():
