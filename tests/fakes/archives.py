@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import zstandard
 
+from cascade_operator.archive.encoding import encode
 from cascade_operator.archive.model import (
     GroupArchive,
     NodeMatrices,
@@ -20,7 +21,6 @@ from cascade_operator.archive.model import (
     SplitRow,
     TrialRow,
 )
-from cascade_operator.archive.writer import encode
 
 NODES = ("agent-00-autogen-bmad", "agent-10-baml-transform", "agent-20-speckit-dspy")
 SESSION_ID = "20260102T030405Z"

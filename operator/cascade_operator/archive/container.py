@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from cascade_operator.api.archive_spec import Compression
+from cascade_operator.archive.encoding import Contents, FilePart
 from cascade_operator.archive.errors import MalformedError, in_archive, in_member
 from cascade_operator.archive.manifest import Manifest, MemberInfo, parse_manifest
 from cascade_operator.archive.members import DEFAULT_LIMITS, MANIFEST, Limits, byte_cap
@@ -50,9 +51,10 @@ class Member:
 
     name: str
     data: bytes
+    sha256: str
 
 
-def describe(members: Mapping[str, bytes]) -> dict[str, MemberInfo]:
+def describe(members: Mapping[str, Contents]) -> dict[str, MemberInfo]:
     """Returns what a manifest says of these members.
 
     Raises:
@@ -71,12 +73,17 @@ def describe(members: Mapping[str, bytes]) -> dict[str, MemberInfo]:
                 member=name,
                 mend="Train on fewer records (traces.maxRecords), or with fewer candidates.",
             )
-        described[name] = MemberInfo(name, size, hashlib.sha256(members[name]).hexdigest())
+        data = members[name]
+        digest = data.sha256 if isinstance(data, FilePart) else hashlib.sha256(data).hexdigest()
+        described[name] = MemberInfo(name, size, digest)
     return described
 
 
 def write_container(
-    out: BinaryIO, manifest: Manifest, members: Mapping[str, bytes], compression: Compression
+    out: BinaryIO,
+    manifest: Manifest,
+    members: Mapping[str, Contents],
+    compression: Compression,
 ) -> Manifest:
     """Writes an archive: equal arguments give equal bytes.
 
@@ -94,12 +101,14 @@ def write_container(
         OSError: The file could not be written.
     """
     manifest = replace(manifest, members=describe(members))
-    ordered = {MANIFEST: manifest.to_json()} | {name: members[name] for name in sorted(members)}
+    ordered: dict[str, Contents] = {MANIFEST: manifest.to_json()}
+    ordered |= {name: members[name] for name in sorted(members)}
     size = sum(_BLOCK + len(data) + _padding(len(data)) for data in ordered.values()) + len(_END)
     with compressing(out, compression, size) as stream:
         for name, data in ordered.items():
             stream.write(_header(name, len(data)))
-            stream.write(data)
+            for part in (data,) if isinstance(data, bytes) else data:
+                stream.write(part)
             stream.write(bytes(_padding(len(data))))
         stream.write(_END)
     return manifest
@@ -140,7 +149,7 @@ class OpenArchive:
                 data = _body(self._stream, header.size)
                 if hashlib.sha256(data).hexdigest() != expected.sha256:
                     raise MalformedError("does not match its SHA-256 in the manifest")
-            yield Member(header.name, data)
+            yield Member(header.name, data, expected.sha256)
         if missing:
             raise MalformedError("is in the manifest, but not in the archive", member=min(missing))
         self._stream.expect_zeros_to_the_end(tarfile.RECORDSIZE)

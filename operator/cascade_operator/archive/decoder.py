@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import json
+import math
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from cascade_operator.archive.arrays import check_npz
 from cascade_operator.archive.documents import parse_json, parse_object
 from cascade_operator.archive.errors import MalformedError
 from cascade_operator.archive.members import KIB, Limits
-from cascade_operator.archive.tables import Columns, TableKind
+from cascade_operator.archive.table_process import TEXTS
+from cascade_operator.archive.tables import Column, Columns, TableKind
 
 _COMMAND: Final = (sys.executable, "-m", "cascade_operator.archive.table_process")
 _MAX_LINE: Final = 16 * KIB
 _PATIENCE_SECONDS: Final = 10
+_MAX_COLUMNS: Final = 64
+_TYPES: Final = {TEXTS: np.dtype("u1")} | {kind: np.dtype(kind) for kind in ("<f2", "<i4", "<f8")}
 
 
 class TableDecoder:
@@ -56,13 +58,7 @@ class TableDecoder:
             requests.write(json.dumps(request).encode() + b"\n")
             requests.write(data)
             requests.flush()
-            head = answers.readline(_MAX_LINE)
-            if not head.endswith(b"\n"):
-                raise EOFError
-            answer = parse_object(head)
-            if "error" in answer:
-                raise MalformedError(str(answer["error"]))
-            return _unpack(_body(answers, answer.get("size"), limits), limits)
+            return _columns(answers, limits)
         except (BrokenPipeError, EOFError) as error:
             code = self.close()
             raise MalformedError(
@@ -111,29 +107,63 @@ class TableDecoder:
         return process.stdin, process.stdout
 
 
-def _body(answers: IO[bytes], size: Any, limits: Limits) -> bytes:
-    if not isinstance(size, int) or not 0 <= size <= limits.total_bytes:
-        raise EOFError
-    body = answers.read(size)
-    if len(body) != size:
-        raise EOFError
-    return body
+def _columns(answers: IO[bytes], limits: Limits) -> Columns:
+    """Reads the columns of an answer into arrays of their own.
 
-
-def _unpack(body: bytes, limits: Limits) -> Columns:
-    check_npz(body)
-    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-        if any(not arrays[name].ndim for name in arrays.files):
-            raise MalformedError("has a column that is none")
-        columns = {name: _column(arrays[name]) for name in arrays.files}
+    Raises:
+        EOFError: The process does not speak as it should: it was taken over, or died.
+        MalformedError: It refuses the table, or the columns do not fit each other.
+    """
+    left = limits.total_bytes
+    columns: dict[str, Column] = {}
+    while "end" not in (answer := _line(answers)):
+        name, kind, shape = _described(answer.get("column"))
+        left -= math.prod(shape) * _TYPES[kind].itemsize
+        if left < 0 or name in columns or len(columns) == _MAX_COLUMNS:
+            raise EOFError
+        array = np.empty(shape, _TYPES[kind])
+        _read_into(answers, array.reshape(-1).view(np.uint8).data)
+        columns[name] = _spoken(parse_json, array.tobytes()) if kind == TEXTS else array
     lengths = {len(column) for column in columns.values()}
     if len(lengths) != 1 or max(lengths) > limits.rows:
         raise MalformedError("has columns of unequal or impossible length")
     return columns
 
 
-def _column(array: npt.NDArray[Any]) -> list[str] | npt.NDArray[Any]:
-    if array.dtype != np.uint8:
-        return array
-    texts: list[str] = parse_json(array.tobytes())
-    return texts
+def _line(answers: IO[bytes]) -> dict[str, Any]:
+    line = answers.readline(_MAX_LINE)
+    if not line.endswith(b"\n"):
+        raise EOFError
+    answer: dict[str, Any] = _spoken(parse_object, line)
+    if "error" in answer:
+        raise MalformedError(str(answer["error"]))
+    return answer
+
+
+def _spoken(parse: Callable[[bytes], Any], data: bytes) -> Any:
+    """Parses what the process itself wrote; where that is no JSON, nothing after it counts."""
+    try:
+        return parse(data)
+    except MalformedError as error:
+        raise EOFError from error
+
+
+def _described(entry: Any) -> tuple[str, str, tuple[int, ...]]:
+    if not isinstance(entry, list) or len(entry) != 3:
+        raise EOFError
+    name, kind, shape = entry
+    if not isinstance(name, str) or kind not in _TYPES or not isinstance(shape, list):
+        raise EOFError
+    if not 1 <= len(shape) <= 2 or not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise EOFError
+    return name, kind, tuple(shape)
+
+
+def _read_into(answers: IO[bytes], place: memoryview) -> None:
+    done = 0
+    while done < len(place):
+        # A buffered reader goes to the pipe directly for what exceeds its buffer.
+        count: int = answers.readinto(place[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError
+        done += count

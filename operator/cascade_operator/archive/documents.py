@@ -11,6 +11,8 @@ from cascade_operator.archive.errors import MalformedError
 MAX_DEPTH: Final = 64
 """How deep arrays and objects may nest: a program's state takes about ten levels."""
 
+_CONTAINERS: Final = frozenset({dict, list})
+
 
 def parse_json(data: bytes) -> Any:
     """Returns the value of a JSON document that keeps the bounds.
@@ -68,13 +70,13 @@ def _check_depth(value: Any) -> None:
     # Level by level rather than by recursion: the depth is the sender's choice.
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
-        ]
+        inner = []
+        for node in level:
+            children = node.values() if isinstance(node, dict) else node
+            # Most nodes are long lists of numbers: this looks through one at the speed of C.
+            if isinstance(node, dict | list) and not _CONTAINERS.isdisjoint(map(type, children)):
+                inner += [child for child in children if type(child) in _CONTAINERS]
+        level = inner
         if not level:
             return
     raise MalformedError(f"nests deeper than {MAX_DEPTH} levels")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cascade_operator.archive import members
 from cascade_operator.archive.arrays import check_npz, load_posterior
-from cascade_operator.archive.container import OpenArchive, open_archive
+from cascade_operator.archive.container import Member, OpenArchive, open_archive
 from cascade_operator.archive.decoder import TableDecoder
 from cascade_operator.archive.documents import parse_json, parse_object
 from cascade_operator.archive.errors import ArchiveError, MalformedError, in_member
@@ -18,6 +18,9 @@ from cascade_operator.archive.members import DEFAULT_LIMITS, Limits, group_membe
 from cascade_operator.archive.model import GroupArchive, NodeMatrices, RunArchive, SplitRow
 from cascade_operator.archive.rows import node_matrices, split_rows, trial_rows
 from cascade_operator.archive.tables import Columns, TableKind
+
+KnownMatrices = dict[str, NodeMatrices]
+"""Matrices by the SHA-256 of the member they came from."""
 
 _REQUIRED = (members.CONFIG, members.SPLIT, members.CANDIDATES)
 _GROUP_REQUIRED = (
@@ -58,20 +61,35 @@ class VerifyReport:
 
 
 def read_archive(
-    path: Path, limits: Limits = DEFAULT_LIMITS, *, decoder: TableDecoder | None = None
+    path: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    decoder: TableDecoder | None = None,
+    nodes: Collection[str] | None = None,
+    known: KnownMatrices | None = None,
 ) -> RunArchive:
-    """Reads one archive into memory, every member checked.
+    """Reads one archive into memory, every member's digest checked.
 
     Args:
         path: The file; it may come from anyone.
         limits: The most that is accepted.
         decoder: Decodes the tables; give one to read many archives, since it starts a process.
+        nodes: Whose matrices are wanted, which are most of an archive; all by default.
+        known: Matrices by digest, for reading a run's files, which hold the same: those found in
+            it are not decoded again, and others are added.
 
     Raises:
         ArchiveError: The archive is missing, damaged, or breaks a rule; it names the member.
     """
     with open_archive(path, limits) as archive, _tables(decoder, limits) as tables:
-        return _decode(archive, tables)
+        seen = {} if known is None else known
+
+        def matrices(member: Member) -> NodeMatrices:
+            if member.sha256 not in seen:
+                seen[member.sha256] = tables.matrices(member.data)
+            return seen[member.sha256]
+
+        return _decode(archive, tables, matrices, nodes)
 
 
 def read_document(path: Path, name: str, limits: Limits = DEFAULT_LIMITS) -> bytes | None:
@@ -99,15 +117,34 @@ def list_members(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[MemberInf
 
 
 def verify_archive(
-    path: Path, limits: Limits = DEFAULT_LIMITS, *, decoder: TableDecoder | None = None
+    path: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    decoder: TableDecoder | None = None,
+    verified: set[str] | None = None,
 ) -> VerifyReport:
-    """Checks an archive whole: container, digests and the contents of every member."""
+    """Checks an archive whole: container, digests and the contents of every member.
+
+    Args:
+        path: The file; it may come from anyone.
+        limits: The most that is accepted.
+        decoder: Decodes the tables; give one to check many archives, since it starts a process.
+        verified: Digests of matrices that were decoded already, for checking a run's files, which
+            hold the same: bytes with one of them are right, and others are added.
+    """
+    seen = set() if verified is None else verified
     manifest: Manifest | None = None
     problems: tuple[str, ...] = ()
     try:
         with open_archive(path, limits) as archive, _tables(decoder, limits) as tables:
             manifest = archive.manifest
-            _decode(archive, tables)
+
+            def matrices(member: Member) -> None:
+                if member.sha256 not in seen:
+                    tables.matrices(member.data)
+                    seen.add(member.sha256)
+
+            _decode(archive, tables, matrices, None)
     except ArchiveError as error:
         problems = (str(error),)
     if manifest is None:
@@ -135,6 +172,9 @@ class _Tables:
     def columns(self, kind: TableKind, data: bytes) -> Columns:
         return self._decoder.decode(kind, data, self._limits)
 
+    def matrices(self, data: bytes) -> NodeMatrices:
+        return node_matrices(self.columns(TableKind.MATRICES, data))
+
 
 @contextmanager
 def _tables(decoder: TableDecoder | None, limits: Limits) -> Iterator[_Tables]:
@@ -145,9 +185,25 @@ def _tables(decoder: TableDecoder | None, limits: Limits) -> Iterator[_Tables]:
         yield _Tables(own, limits)
 
 
-def _decode(archive: OpenArchive, tables: _Tables) -> RunArchive:
+def _decode(
+    archive: OpenArchive,
+    tables: _Tables,
+    matrices: Callable[[Member], NodeMatrices | None],
+    nodes: Collection[str] | None,
+) -> RunArchive:
     manifest = archive.manifest
-    contents = {member.name: member.data for member in archive.members()}
+    contents: dict[str, bytes] = {}
+    io_matrices: dict[str, NodeMatrices] = {}
+    for member in archive.members():
+        node = matrix_node(member.name)
+        if node is None:
+            contents[member.name] = member.data
+        elif nodes is None or node in nodes:
+            # As they come: a run's matrices, packed and unpacked, are more than a Job has.
+            with in_member(member.name):
+                found = matrices(member)
+            if found is not None:
+                io_matrices[node] = found
     for name in _REQUIRED:
         if name not in contents:
             raise MalformedError("is missing", member=name)
@@ -173,23 +229,13 @@ def _decode(archive: OpenArchive, tables: _Tables) -> RunArchive:
         split=split,
         candidates_json=contents[members.CANDIDATES],
         groups=_groups(manifest, contents, split, tables),
-        io_matrices=_matrices(contents, tables),
+        io_matrices=io_matrices,
         reducer_npz=reducer,
         recipe=manifest.recipe,
         group_size=manifest.group_size,
         sizes=manifest.sizes,
         documents=documents,
     )
-
-
-def _matrices(contents: Mapping[str, bytes], tables: _Tables) -> dict[str, NodeMatrices]:
-    found = {}
-    for name, data in contents.items():
-        node = matrix_node(name)
-        if node is not None:
-            with in_member(name):
-                found[node] = node_matrices(tables.columns(TableKind.MATRICES, data))
-    return found
 
 
 def _groups(

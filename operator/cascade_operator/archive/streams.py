@@ -17,9 +17,13 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_LEVEL: Final = 3  # higher levels gain under 1 % on embeddings and cost up to 121 times more
 _GZIP_LEVEL: Final = 9
 _MAX_WINDOW: Final = 8 * MIB  # level 3 needs 2; a frame may ask for gigabytes
-# A zstd block of three bytes can stand for 128 KiB, and the streaming call has no output bound:
-# the input is fed in pieces so small that one piece yields 32 MiB at most.
-_ZSTD_FEED: Final = KIB
+# A zstd block of three bytes can stand for 128 KiB, and the streaming call has no output bound: it
+# is fed so many blocks that 4 MiB come out at most, whatever they say.
+_ZSTD_FEED: Final = 32
+_ZSTD_HEADER: Final = 18  # the longest header of a frame
+_ZSTD_BLOCK: Final = 128 * KIB
+_ZSTD_RLE: Final = 1
+_ZSTD_CHECKSUM: Final = 4
 _GZIP_FEED: Final = 64 * KIB
 _GZIP_YIELD: Final = MIB
 
@@ -74,27 +78,28 @@ class BoundedStream:
             raise MalformedError("is neither a zstd nor a gzip file")
         self._max_bytes = max_bytes
         self._seen = 0
-        self._buffer = bytearray()
+        self._rest = memoryview(b"")
 
     def read(self, size: int) -> bytes:
         """Returns exactly this many bytes."""
-        while len(self._buffer) < size and self._fill():
-            pass
-        if len(self._buffer) < size:
-            raise MalformedError("ends early: the file is truncated")
-        with memoryview(self._buffer) as view:
-            data = bytes(view[:size])
-        del self._buffer[:size]
-        return data
+        parts = []
+        while size:
+            if not self._rest and not self._fill():
+                raise MalformedError("ends early: the file is truncated")
+            part = self._rest[:size]
+            self._rest = self._rest[len(part) :]
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
     def expect_zeros_to_the_end(self, max_bytes: int) -> None:
         """Reads what is left: zeros only, and no more of them than a tar's padding."""
         left = 0
-        while self._buffer or self._fill():
-            left += len(self._buffer)
-            if left > max_bytes or self._buffer.count(0) != len(self._buffer):
+        while self._rest or self._fill():
+            left += len(self._rest)
+            if left > max_bytes or any(self._rest):
                 raise MalformedError("goes on after its last member")
-            self._buffer.clear()
+            self._rest = memoryview(b"")
 
     def _fill(self) -> bool:
         chunk = next(self._chunks, None)
@@ -106,7 +111,7 @@ class BoundedStream:
                 f"decompresses to more than {self._max_bytes} bytes",
                 mend="Do not read it, or raise the reader's bound if you made it yourself.",
             )
-        self._buffer += chunk
+        self._rest = memoryview(chunk)
         return True
 
 
@@ -115,16 +120,53 @@ def _zstd_chunks(raw: BinaryIO) -> Iterator[bytes]:
 
     try:
         decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).decompressobj()
-        while not decompressor.eof:
-            fed = raw.read(_ZSTD_FEED)
-            if not fed:
-                raise MalformedError("ends early: the file is truncated")
-            if data := decompressor.decompress(fed):
+        for blocks in _zstd_blocks(raw):
+            if data := decompressor.decompress(blocks):
                 yield data
     except zstandard.ZstdError as error:
         raise MalformedError(f"is damaged: {error}") from error
-    if decompressor.unused_data or raw.read(1):
+    if not decompressor.eof or decompressor.unused_data:
+        raise MalformedError("is damaged: its zstd frame does not end where it says")
+    if raw.read(1):
         raise MalformedError("goes on after its zstd frame")
+
+
+def _zstd_blocks(raw: BinaryIO) -> Iterator[bytes]:
+    """Cuts a frame between its blocks (RFC 8878, 3.1.1), a bounded number at a time.
+
+    Raises:
+        MalformedError: It ends early, or a block is longer than any may be.
+        ZstdError: It has no valid header.
+    """
+    import zstandard  # noqa: PLC0415
+
+    head = raw.read(_ZSTD_HEADER)
+    header = zstandard.frame_header_size(head)
+    checked = zstandard.get_frame_parameters(head).has_checksum
+    raw.seek(header)
+    feed = [head[:header]]
+    last = False
+    while not last:
+        for _ in range(_ZSTD_FEED):
+            size = _exactly(raw, 3)
+            word = int.from_bytes(size, "little")
+            last, kind, length = bool(word & 1), word >> 1 & 3, word >> 3
+            if length > _ZSTD_BLOCK and kind != _ZSTD_RLE:
+                raise MalformedError("is damaged: a zstd block is too long")
+            feed += size, _exactly(raw, 1 if kind == _ZSTD_RLE else length)
+            if last:
+                break
+        yield b"".join(feed)
+        feed = []
+    if checked:
+        yield _exactly(raw, _ZSTD_CHECKSUM)
+
+
+def _exactly(raw: BinaryIO, size: int) -> bytes:
+    data = raw.read(size)
+    if len(data) < size:
+        raise MalformedError("ends early: the file is truncated")
+    return data
 
 
 def _gzip_chunks(raw: BinaryIO) -> Iterator[bytes]:

@@ -1,13 +1,13 @@
 """The process that decodes tables from outside: bounded in memory and time, free to die.
 
 Reads requests from standard input and answers on standard output: a line of JSON, then bytes.
-A request is ``{"kind", "size", "rows", "dimensions"}`` and the Parquet file; an answer is
-``{"size"}`` and an uncompressed ``.npz`` (strings as the UTF-8 of a JSON list), or ``{"error"}``.
+A request is ``{"kind", "size", "rows", "dimensions"}`` and the Parquet file. An answer is, for
+each column, ``{"column": [name, type, shape]}`` and its bytes (strings as the UTF-8 of a JSON list,
+with the type ``json``), then ``{"end": true}``; ``{"error"}`` ends it wherever it comes.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import resource
 import sys
@@ -17,7 +17,13 @@ import numpy as np
 
 from cascade_operator.archive.errors import MalformedError
 from cascade_operator.archive.members import GIB, Limits
-from cascade_operator.archive.tables import Columns, TableKind, read_columns
+from cascade_operator.archive.tables import Column, TableKind, iter_columns, release_memory
+
+TEXTS: Final = "json"
+"""The type of a column of strings."""
+
+Described = tuple[str, str, tuple[int, ...]]
+"""A column's name, its type and its shape."""
 
 _DATA_BYTES: Final = 3 * GIB
 _PROCESSOR_SECONDS: Final = 600
@@ -40,29 +46,34 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answers each request in turn; a table that cannot be decoded is answered, not raised."""
     while line := requests.readline():
         request = json.loads(line)
-        data = requests.read(request["size"])
+        data = bytearray(request["size"])  # read(size) would hold it twice for a moment
+        if requests.readinto(data) != len(data):  # type: ignore[attr-defined]
+            return
         limits = Limits(rows=request["rows"], dimensions=request["dimensions"])
-        body = b""
         try:
-            body = pack(read_columns(TableKind(request["kind"]), data, limits))
-            head: dict[str, object] = {"size": len(body)}
+            for name, column in iter_columns(TableKind(request["kind"]), data, limits):
+                described, part = describe(name, column)
+                _say(answers, {"column": described})
+                answers.write(part)
+                del column, part
+                release_memory()
+            _say(answers, {"end": True})
         except MalformedError as error:
-            head = {"error": str(error)}
-        answers.write(json.dumps(head).encode() + b"\n" + body)
+            _say(answers, {"error": str(error)})
         answers.flush()
 
 
-def pack(columns: Columns) -> bytes:
-    """Returns columns as an uncompressed ``.npz``."""
-    arrays = {
-        name: np.frombuffer(json.dumps(column).encode(), np.uint8)
-        if isinstance(column, list)
-        else column
-        for name, column in columns.items()
-    }
-    out = io.BytesIO()
-    np.savez(out, **arrays)  # type: ignore[arg-type]  # the names are ours, none is allow_pickle
-    return out.getvalue()
+def describe(name: str, column: Column) -> tuple[Described, memoryview]:
+    """Returns what an answer says of a column, and its bytes, uncopied where they can be."""
+    if isinstance(column, list):
+        text = json.dumps(column).encode()
+        return (name, TEXTS, (len(text),)), memoryview(text)
+    array = np.ascontiguousarray(column)
+    return (name, array.dtype.str, array.shape), array.reshape(-1).view(np.uint8).data
+
+
+def _say(answers: BinaryIO, line: dict[str, object]) -> None:
+    answers.write(json.dumps(line).encode() + b"\n")
 
 
 if __name__ == "__main__":

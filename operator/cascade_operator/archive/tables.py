@@ -11,10 +11,11 @@ process on some malformed footers. So bytes from outside are decoded in a proces
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,9 @@ _CODECS: Final = {"ZSTD", "UNCOMPRESSED"}
 _MATRICES: Final = ("in_red", "in_raw", "out_red", "out_raw", "validated_raw")
 _REQUIRED_MATRICES: Final = _MATRICES[:4]
 
-Columns = Mapping[str, list[str] | npt.NDArray[Any]]
+Buffer = bytes | bytearray
+Column = list[str] | npt.NDArray[Any]
+Columns = Mapping[str, Column]
 
 
 class TableKind(StrEnum):
@@ -69,6 +72,21 @@ def dump_matrices(matrices: NodeMatrices) -> bytes:
     """Returns ``54_io_matrix/<node>.parquet``: a row a record, a list column a matrix.
 
     Raises:
+        MalformedError: As ``write_matrices``.
+    """
+    out = io.BytesIO()
+    write_matrices(matrices, out)
+    return out.getvalue()
+
+
+def write_matrices(matrices: NodeMatrices, out: IO[bytes]) -> None:
+    """Writes ``54_io_matrix/<node>.parquet``, without a copy of it in memory.
+
+    Args:
+        matrices: The node's.
+        out: A file at its start.
+
+    Raises:
         MalformedError: The matrices have not a row for each record, or there is no record.
     """
     import pyarrow as pa  # noqa: PLC0415  # group workers load no pyarrow
@@ -86,10 +104,11 @@ def dump_matrices(matrices: NodeMatrices) -> bytes:
         columns[name] = pa.ListArray.from_arrays(
             pa.array(offsets), pa.array(values.ravel()), type=_vector()
         )
-    return _dump(columns, _fields(TableKind.MATRICES, validated=matrices.validated_raw is not None))
+    fields = _fields(TableKind.MATRICES, validated=matrices.validated_raw is not None)
+    _write(columns, fields, out)
 
 
-def read_columns(kind: TableKind, data: bytes, limits: Limits) -> Columns:
+def read_columns(kind: TableKind, data: Buffer, limits: Limits) -> Columns:
     """Decodes a table. Call it in a process of its own (``table_process``) for bytes from outside.
 
     Args:
@@ -103,18 +122,64 @@ def read_columns(kind: TableKind, data: bytes, limits: Limits) -> Columns:
     Raises:
         MalformedError: Another schema, too many rows or dimensions, rows of unequal length.
     """
+    return dict(iter_columns(kind, data, limits))
+
+
+def iter_columns(kind: TableKind, data: Buffer, limits: Limits) -> Iterator[tuple[str, Column]]:
+    """Yields what ``read_columns`` returns, one column decoded at a time."""
     with _reading():
         file = _open(data)
         fields = _fields(kind, validated="validated_raw" in file.schema_arrow.names)
         _check_declared(file, fields, limits)
-        table = file.read(use_threads=False)
-        table.validate(full=True)
-    if table.num_rows > limits.rows or any(column.null_count for column in table.columns):
-        raise MalformedError("has more rows than it says, or empty cells")
-    return {name: _column(table.column(name), name, limits) for name in table.column_names}
+        rows = file.metadata.num_rows
+    for name, _ in fields:
+        with _reading():
+            # A row group at a time: what Arrow needs beside a list column's values is twice as
+            # much as they are.
+            parts = [
+                _part(file.read_row_group(group, [name], use_threads=False), name, limits)
+                for group in range(file.num_row_groups)
+            ] or [_part(file.read([name], use_threads=False), name, limits)]
+        column = _joined(parts, name)
+        del parts
+        if len(column) != rows:
+            raise MalformedError("has more rows than it says, or fewer")
+        yield name, column
 
 
-def _column(column: Any, name: str, limits: Limits) -> list[str] | npt.NDArray[Any]:
+def _part(table: Any, name: str, limits: Limits) -> Column:
+    table.validate(full=True)
+    column = table.column(name)
+    if column.null_count:
+        raise MalformedError("has empty cells")
+    return _column(column, name, limits)
+
+
+def _joined(parts: list[Column], name: str) -> Column:
+    if len(parts) == 1:
+        return parts[0]
+    texts: list[str] = []
+    arrays: list[npt.NDArray[Any]] = []
+    for part in parts:
+        if isinstance(part, list):
+            texts += part
+        else:
+            arrays.append(part)
+    if not arrays:
+        return texts
+    if len({array.shape[1:] for array in arrays}) != 1:
+        raise MalformedError(f"{name} has rows of unequal or impossible length")
+    return np.concatenate(arrays)
+
+
+def release_memory() -> None:
+    """Gives back what decoding a column took; Arrow's pool would keep it for the next one."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    pa.default_memory_pool().release_unused()
+
+
+def _column(column: Any, name: str, limits: Limits) -> Column:
     import pyarrow as pa  # noqa: PLC0415
 
     if name in _MATRICES:
@@ -169,10 +234,15 @@ def _schema(fields: Sequence[tuple[str, Any]]) -> Any:
 
 
 def _dump(columns: dict[str, Any], fields: Sequence[tuple[str, Any]]) -> bytes:
+    out = io.BytesIO()
+    _write(columns, fields, out)
+    return out.getvalue()
+
+
+def _write(columns: dict[str, Any], fields: Sequence[tuple[str, Any]], out: IO[bytes]) -> None:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    out = pa.BufferOutputStream()
     pq.write_table(
         pa.table(columns, schema=_schema(fields)),
         out,
@@ -188,7 +258,6 @@ def _dump(columns: dict[str, Any], fields: Sequence[tuple[str, Any]]) -> bytes:
         write_statistics=False,
         store_schema=False,
     )
-    return bytes(out.getvalue())
 
 
 @contextmanager
@@ -202,7 +271,7 @@ def _reading() -> Iterator[None]:
         raise MalformedError(f"is no valid Parquet table: {first_line}") from error
 
 
-def _open(data: bytes) -> Any:
+def _open(data: Buffer) -> Any:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 

@@ -13,21 +13,18 @@ from pathlib import Path
 from typing import Final
 
 from cascade_operator.api.archive_spec import Compression
-from cascade_operator.api.canonical import canonical_json
 from cascade_operator.api.errors import ArchiveWriteError
 from cascade_operator.archive import members
-from cascade_operator.archive.arrays import dump_posterior
 from cascade_operator.archive.container import write_container
 from cascade_operator.archive.decoder import TableDecoder
-from cascade_operator.archive.errors import ArchiveError, MalformedError, in_archive
+from cascade_operator.archive.encoding import Contents, RunMembers, encode_groups
+from cascade_operator.archive.errors import ArchiveError, MalformedError
 from cascade_operator.archive.manifest import Manifest
-from cascade_operator.archive.members import group_name, group_size, matrix_name
-from cascade_operator.archive.model import GroupArchive, RunArchive
+from cascade_operator.archive.members import group_size
+from cascade_operator.archive.model import RunArchive
 from cascade_operator.archive.reader import verify_archive
 from cascade_operator.archive.streams import SUFFIXES
-from cascade_operator.archive.tables import dump_matrices, dump_split, dump_trials
 
-_READ_STEP: Final = members.MIB
 _MENDS: Final = {
     errno.ENOSPC: "Free space on the archive claim, enlarge it, or lower archive.retain.",
     errno.EDQUOT: "Free space on the archive claim, enlarge it, or lower archive.retain.",
@@ -97,10 +94,14 @@ def write_archives(
         ArchiveError: The run cannot be archived as it is.
     """
     sizes = sorted({group_size(key) for key in run.groups}) or [0]
-    with nullcontext(decoder) if decoder else TableDecoder() as tables:
+    first = archive_path(run.of_size(sizes[0], sizes), compression)
+    with (
+        nullcontext(decoder) if decoder else TableDecoder() as tables,
+        _shared(run, root, first) as shared,
+    ):
+        back = _ReadBack(tables)
         return [
-            write_archive(run.of_size(size, sizes), root, compression, decoder=tables)
-            for size in sizes
+            _write_file(run.of_size(size, sizes), root, compression, shared, back) for size in sizes
         ]
 
 
@@ -113,18 +114,33 @@ def write_archive(
         ArchiveWriteError: As ``write_archives``.
         ArchiveError: As ``write_archives``.
     """
+    with (
+        nullcontext(decoder) if decoder else TableDecoder() as tables,
+        _shared(run, root, archive_path(run, compression)) as shared,
+    ):
+        return _write_file(run, root, compression, shared, _ReadBack(tables))
+
+
+def _shared(run: RunArchive, root: Path, relative: Path) -> RunMembers:
+    with _writing(root / relative), _malformed(relative.name):
+        _make_folder((root / relative).parent, root)
+        return RunMembers(run, root)
+
+
+def _write_file(
+    run: RunArchive, root: Path, compression: Compression, shared: RunMembers, back: _ReadBack
+) -> ArchiveFile:
     relative = archive_path(run, compression)
     target = root / relative
-    with in_archive(relative):
-        contents = encode(run)
+    with _malformed(relative.name):
+        contents = shared.contents | encode_groups(run)
     with _writing(target):
-        _make_folder(target.parent, root)
         _drop_partials(target)
         partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
         try:
             _write(partial, run, contents, compression)
             contents.clear()  # reading back needs the memory
-            digest, size = _read_back(partial, target, decoder)
+            digest, size = back.check(partial, target)
             partial.replace(target)
         except BaseException:
             # Also when told to stop: a partial file is of no use to anyone.
@@ -136,43 +152,8 @@ def write_archive(
     return ArchiveFile(run.group_size, relative.as_posix(), digest, size)
 
 
-def encode(run: RunArchive) -> dict[str, bytes]:
-    """Returns the members of an archive, without its manifest.
-
-    Raises:
-        MalformedError: Matrices that do not fit their records.
-    """
-    contents = {
-        members.CONFIG: run.config_json,
-        members.SPLIT: dump_split(run.split),
-        members.CANDIDATES: run.candidates_json,
-    }
-    if run.reducer_npz is not None:
-        contents[members.REDUCER] = run.reducer_npz
-    contents |= {name: run.documents[name] for name in members.DOCUMENTS if name in run.documents}
-    for node, matrices in run.io_matrices.items():
-        contents[matrix_name(node)] = dump_matrices(matrices)
-    for group in run.groups.values():
-        contents |= _encode_group(group, progressive=run.progressive)
-    return contents
-
-
-def _encode_group(group: GroupArchive, *, progressive: bool) -> dict[str, bytes]:
-    result = {"progressive": progressive, "result": dict(group.result)}
-    files = {
-        members.CHECKPOINT: group.checkpoint_json,
-        members.POSTERIOR: dump_posterior(group.posterior),
-        members.TRIALS: dump_trials(group.trials),
-        members.MAPPING: canonical_json(group.mapping).encode(),
-        members.RESULT: canonical_json(result).encode(),
-    }
-    if group.program_json is not None:
-        files[members.PROGRAM] = group.program_json
-    return {group_name(group.key, file): data for file, data in files.items()}
-
-
 def _write(
-    partial: Path, run: RunArchive, contents: dict[str, bytes], compression: Compression
+    partial: Path, run: RunArchive, contents: dict[str, Contents], compression: Compression
 ) -> None:
     manifest = Manifest(
         session_id=run.session_id,
@@ -185,28 +166,43 @@ def _write(
         members={},
     )
     with partial.open("xb") as out:
-        try:
+        with _malformed(partial.name):
             write_container(out, manifest, contents, compression)
-        except MalformedError as error:
-            raise ArchiveError(
-                partial.name, str(error), member=error.member, mend=error.mend
-            ) from error
         out.flush()
         os.fsync(out.fileno())
 
 
-def _read_back(partial: Path, target: Path, decoder: TableDecoder | None) -> tuple[str, int]:
-    # What was written is read as any reader would before it takes the old file's place.
-    if problems := verify_archive(partial, decoder=decoder).problems:
-        raise ArchiveWriteError(
-            f"cannot write {target}: what was written does not read back ({problems[0]})",
-            mend="Check the archive claim's volume; the archive that was there is untouched.",
-        )
-    digest = hashlib.sha256()
-    with partial.open("rb") as written:
-        while step := written.read(_READ_STEP):
-            digest.update(step)
-        return digest.hexdigest(), written.tell()
+class _ReadBack:
+    """Reads what was written as any reader would, before it takes the old file's place.
+
+    The files of a run hold the same matrices; one reading of them is enough, by their digests.
+    """
+
+    def __init__(self, decoder: TableDecoder) -> None:
+        self._decoder = decoder
+        self._verified: set[str] = set()
+
+    def check(self, partial: Path, target: Path) -> tuple[str, int]:
+        """Returns the file's SHA-256 and size."""
+        report = verify_archive(partial, decoder=self._decoder, verified=self._verified)
+        if report.problems:
+            raise ArchiveWriteError(
+                f"cannot write {target}: what was written does not read back "
+                f"({report.problems[0]})",
+                mend="Check the archive claim's volume; the archive that was there is untouched.",
+            )
+        with partial.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256")
+            return digest.hexdigest(), written.tell()
+
+
+@contextmanager
+def _malformed(name: str) -> Iterator[None]:
+    """Says of which archive the run's data broke a rule."""
+    try:
+        yield
+    except MalformedError as error:
+        raise ArchiveError(name, str(error), member=error.member, mend=error.mend) from error
 
 
 @contextmanager

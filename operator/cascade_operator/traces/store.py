@@ -229,14 +229,14 @@ class TraceStore:
             side: {"red": reduced[place], "raw": raw[place]} for place, side in enumerate(SIDES)
         }
 
-    def validated_raw(self) -> Matrix:
-        """Returns the raw vectors of the validated outputs, float32 ``[records, 256]``.
+    def validated_raw(self) -> Half:
+        """Returns the raw vectors of the validated outputs as stored, f16 ``[records, 256]``.
 
         Raises:
             RunDataGone: A chunk is missing or damaged.
         """
         (found,) = self._columns("raw", [self.manifest().layout.validated])
-        return np.concatenate(found, dtype=np.float32)
+        return np.concatenate(found)
 
     def _columns(self, kind: Kind, columns: Sequence[int]) -> list[list[Half]]:
         """Each column as one f16 ``[records, dims]`` a chunk, read without the other columns."""

@@ -16,7 +16,6 @@ from cascade_operator.api.status import (
 from cascade_operator.archive.catalog import SessionFolder, excess_files, list_runs, remove_files
 from cascade_operator.archive.model import (
     GroupArchive,
-    NodeMatrices,
     RunArchive,
     SplitRow,
     TrialRow,
@@ -39,6 +38,7 @@ from cascade_operator.worker.context import JobContext
 from cascade_operator.worker.final_report import slim, write_final_report
 from cascade_operator.worker.leftovers import check_outcome
 from cascade_operator.worker.run_data import RunData
+from cascade_operator.worker.stored_matrices import StoredMatrices
 
 
 def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> ArchiveResult:
@@ -122,20 +122,6 @@ def _collect(
 ) -> RunArchive:
     config = context.config
     store = TraceStore(context.redis, context.keys)
-    records = store.records()
-    ids = store.record_ids()
-    validated = store.validated_raw().astype("float16")
-    matrices = {}
-    for node in config.spec.cascade.nodes:
-        sides = store.matrices(node.name)
-        matrices[node.name] = NodeMatrices(
-            record_ids=ids,
-            in_red=sides["in"]["red"],
-            in_raw=sides["in"]["raw"],
-            out_red=sides["out"]["red"],
-            out_raw=sides["out"]["raw"],
-            validated_raw=validated,
-        )
     cascade = unasked_cascade(context)
     sizes = (len(store.record_ids(Split.VALIDATION)), len(store.record_ids(Split.HELD_OUT)))
     groups = {}
@@ -149,10 +135,12 @@ def _collect(
         namespace=config.namespace,
         session=config.name,
         progressive=progressive,
-        split=tuple(SplitRow(r.record_id, r.content_hash, r.split.value) for r in records),
+        split=tuple(
+            SplitRow(r.record_id, r.content_hash, r.split.value) for r in store.iter_records()
+        ),
         candidates_json=pool.to_bytes(),
         groups=groups,
-        io_matrices=matrices,
+        io_matrices=StoredMatrices(store),
         reducer_npz=data.reducer(),
         recipe=store.manifest().recipe,
         documents=data.documents(),

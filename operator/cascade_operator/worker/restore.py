@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 
 from cascade_operator.api.errors import DataError
 from cascade_operator.archive.catalog import ArchivedRun, SessionFolder, find_run, list_runs
 from cascade_operator.archive.decoder import TableDecoder
 from cascade_operator.archive.model import RunArchive, combine
-from cascade_operator.archive.reader import read_archive
+from cascade_operator.archive.reader import KnownMatrices, read_archive
 from cascade_operator.monitoring.stage_log import log_stage, run_stage
 from cascade_operator.traces.record import Split, TraceSet
 from cascade_operator.training.pool import CandidatePool
@@ -28,14 +29,24 @@ def archived_runs(context: JobContext) -> tuple[ArchivedRun, ...]:
     return list_runs(context.archives, folder)
 
 
-def read_run(run: ArchivedRun) -> RunArchive:
+def read_run(run: ArchivedRun, *, nodes: Collection[str] = ()) -> RunArchive:
     """Reads all files of an archived run.
+
+    Args:
+        run: The run.
+        nodes: Whose matrices are wanted; they are most of an archive, and each file holds them.
 
     Raises:
         DataError: One of them is damaged.
     """
+    known: KnownMatrices = {}
     with TableDecoder() as decoder:
-        return combine([read_archive(file.path, decoder=decoder) for file in run.files])
+        return combine(
+            [
+                read_archive(file.path, decoder=decoder, nodes=nodes, known=known)
+                for file in run.files
+            ]
+        )
 
 
 def own_archive(context: JobContext) -> RunArchive | None:

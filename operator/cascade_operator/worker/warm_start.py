@@ -90,14 +90,15 @@ def warm_start(context: JobContext, pool: CandidatePool, data: RunData) -> WarmS
 
 def _chosen(context: JobContext) -> tuple[_Source | None, tuple[str, ...]]:
     spec = context.config.spec.warm_start
+    first = context.config.spec.cascade.nodes[0].name
     runs = [r for r in archived_runs(context) if r.session_id != context.config.session_id]
     if spec.archive:
-        return _named(runs, spec.archive), ()
+        return _named(runs, spec.archive, first), ()
     if spec.policy is WarmStartPolicy.NONE:
         return None, ()
     usable = [run for run in runs if run.files]
     ranked = sorted(usable, key=lambda run: (run.complete, run.session_id), reverse=True)
-    found, notes = _first_readable(ranked, best=spec.policy is WarmStartPolicy.BEST)
+    found, notes = _first_readable(ranked, first, best=spec.policy is WarmStartPolicy.BEST)
     damaged = [f"left out: {problem}"[:_MAX_NOTE] for run in runs for problem in run.problems]
     notes = [*notes, *reversed(damaged)]
     if len(notes) > _MOST_NOTES:
@@ -105,7 +106,7 @@ def _chosen(context: JobContext) -> tuple[_Source | None, tuple[str, ...]]:
     return found, tuple(notes)
 
 
-def _named(runs: Sequence[ArchivedRun], name: str) -> _Source:
+def _named(runs: Sequence[ArchivedRun], name: str, node: str) -> _Source:
     """The run that the session names. Nothing takes its place, and no part of it is left out."""
     named = find_run(runs, name, damaged=True)
     if named is None:
@@ -117,15 +118,16 @@ def _named(runs: Sequence[ArchivedRun], name: str) -> _Source:
     if named.problems:
         raise DataError(f"spec.warmStart.archive {name!r}: {named.problems[0]}", mend=REPLACE)
     try:
-        return _read(named)
+        return _read(named, node)
     except DataError as error:
         raise DataError(
             f"spec.warmStart.archive {name!r}: {error}", mend=error.mend or REPLACE
         ) from error
 
 
-def _read(run: ArchivedRun) -> _Source:
-    archive = read_run(run)
+def _read(run: ArchivedRun, node: str) -> _Source:
+    """Reads a run, and of its matrices the ones of the node that records are compared by."""
+    archive = read_run(run, nodes=(node,))
     try:
         return _Source(archive, _programs(archive))
     except DataError as error:
@@ -133,19 +135,23 @@ def _read(run: ArchivedRun) -> _Source:
         raise DataError(f"archive of {run.session_id}: {error}", mend=REPLACE) from error
 
 
-def _first_readable(runs: Sequence[ArchivedRun], *, best: bool) -> tuple[_Source | None, list[str]]:
+def _first_readable(
+    runs: Sequence[ArchivedRun], node: str, *, best: bool
+) -> tuple[_Source | None, list[str]]:
     """The first run that reads, or of all that read the one with the best validation score."""
     notes: list[str] = []
-    readable: list[_Source] = []
+    found: _Source | None = None
     for run in runs:
         try:
-            readable.append(_read(run))
+            source = _read(run, node)
         except DataError as error:
             notes.append(f"archive of {run.session_id} left out: {error}"[:_MAX_NOTE])
             continue
+        if found is None or source.score > found.score:
+            found = source  # the others need not stay in memory
         if not best:
             break
-    return max(readable, key=lambda source: source.score, default=None), notes
+    return found, notes
 
 
 def _outcomes(archive: RunArchive) -> dict[str, GroupOutcome]:

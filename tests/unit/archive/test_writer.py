@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from cascade_operator.api.archive_spec import Compression
 from cascade_operator.api.errors import ArchiveWriteError
 from cascade_operator.api.exit_codes import ExitCode
+from cascade_operator.archive.encoding import encode
 from cascade_operator.archive.errors import ArchiveError
 from cascade_operator.archive.model import NodeMatrices, SplitRow, TrialRow, combine
 from cascade_operator.archive.reader import read_archive, read_document, verify_archive
-from cascade_operator.archive.writer import encode, write_archive, write_archives
+from cascade_operator.archive.writer import write_archive, write_archives
 from fakes.archives import NODES, SESSION_ID, make_group, make_matrices, make_run, make_split
 
 

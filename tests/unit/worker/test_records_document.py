@@ -11,6 +11,7 @@ from cascade_operator.worker.records_document import (
     MAX_METRICS,
     MAX_REJECTED,
     records_document,
+    records_found,
     trace_metrics,
 )
 from fakes.traces import record
