@@ -17,7 +17,8 @@ from bench.page import PAGE, write_table
 
 BENCHMARKS = (
     "trace_store",
-    "archive_container",
+    "archive_run",
+    "embedding",
     "model_calls",
     "own_overhead",
     "worker_start",

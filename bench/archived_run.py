@@ -18,6 +18,7 @@ from cascade_operator.archive.model import (
 NODES = ("agent-00-autogen-bmad", "agent-10-baml-transform", "agent-20-speckit-dspy", "agent-30")
 _TRIALS = 40
 _CLUSTERS = 60
+_WORDS = "choose the function that answers this request and give each argument its value"
 
 
 def archived_run(traces: int, *, seed: int = 42) -> RunArchive:
