@@ -20,9 +20,10 @@ print(",".join(sorted(set(sys.argv[1].split(",")) & set(sys.modules))))
     ("modules", "heavy"),
     [
         (["main"], "dspy,umap,pyarrow,litellm,numba,optuna,psycopg"),
-        (["main", "group"], "umap,pyarrow,litellm,numba,sklearn,scipy,pandas"),
+        (["main", "group"], "umap,pyarrow,litellm,numba,sklearn,scipy,pandas,matplotlib"),
+        (["main", "archive"], "umap,litellm,numba,matplotlib"),
     ],
-    ids=["the-command", "a-group"],
+    ids=["the-command", "a-group", "an-archive"],
 )
 def test_what_a_worker_does_not_load(modules, heavy):
     names = [f"cascade_operator.worker.{module}" for module in modules]
