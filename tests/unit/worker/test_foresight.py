@@ -27,7 +27,7 @@ def job(tmp_path, valkey_socket, redis_client):
 def put(context, data):
     put_estimate(
         context,
-        open_calls(context),
+        open_calls(context, "prepare"),
         data,
         CandidatePool({}),
         split=SplitCounts(),
