@@ -34,7 +34,7 @@ POINTS = {
     "root-sync": (os, "fsync", 2),
     "file-sync": (os, "fsync", 3),
     "folder-sync-behind-the-rename": (os, "fsync", 4),
-    "second-file-sync": (os, "fsync", 7),
+    "second-file-sync": (os, "fsync", 5),
     "rename": (os, "replace", 1),
     "second-rename": (os, "replace", 2),
     "make-partial": (pathlib.Path, "open", 1),

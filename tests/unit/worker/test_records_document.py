@@ -26,7 +26,7 @@ def _document(traces, notes=()):
 
 
 def test_it_says_what_is_used_put_aside_and_filled_in():
-    traces = TraceSet((record(0),), (Rejected(3, "r3", "no output"),), 5)
+    traces = TraceSet((record(0),), (Rejected(3, "r3", "no output"),), 5, bad=1)
     found = _document(traces, ["imputed"])
     assert found["rejected"] == {
         "total": 1,
@@ -40,7 +40,7 @@ def test_it_says_what_is_used_put_aside_and_filled_in():
 
 def test_it_is_bounded_and_keeps_the_totals():
     rejected = tuple(Rejected(i, "r" * 80, "x" * 300) for i in range(10_000))
-    found = _document(TraceSet((record(0),), rejected, 0), ["n" * 5000] * 900)
+    found = _document(TraceSet((record(0),), rejected, 0, bad=len(rejected)), ["n" * 5000] * 900)
     assert (found["rejected"]["total"], len(found["rejected"]["rows"])) == (10_000, MAX_REJECTED)
     assert found["notes"]["total"] == 900
     assert len(canonical_json(found)) < 1 << 20
