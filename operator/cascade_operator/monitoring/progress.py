@@ -121,11 +121,12 @@ class ProgressPublisher:
 
     def _run(self) -> None:
         rounds = 0
+        self.publish_timeline()  # a Job that is killed in its first second was there, too
         while not self._stop.wait(self._interval):
             self._publish()
+            rounds += 1
             if rounds % _TIMELINE_EVERY == 0:
                 self.publish_timeline()
-            rounds += 1
         self._publish()
 
     def _publish(self) -> None:

@@ -161,6 +161,15 @@ def test_a_timeline_says_why_its_job_left(redis_client, error, outcome):
     assert [found["outcome"] for found in _timelines(redis_client).values()] == [outcome]
 
 
+def test_a_job_that_is_killed_at_once_has_left_a_timeline(redis_client):
+    timeline = JobTimeline("00", 3)
+    with _publisher(redis_client, timeline=timeline, timeline_key="timelines"):
+        deadline = time.monotonic() + 10
+        while not (found := _timelines(redis_client)) and time.monotonic() < deadline:
+            time.sleep(0.002)
+    assert found[timeline.field]["outcome"] == ""
+
+
 def test_a_timeline_that_cannot_be_written_is_not_the_jobs_failure():
     with _publisher(closed_redis(), timeline=JobTimeline("00"), timeline_key="timelines") as one:
         one.update(stage=41)
