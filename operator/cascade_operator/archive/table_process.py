@@ -9,7 +9,6 @@ with the type ``json``), then ``{"end": true}``; ``{"error"}`` ends it wherever 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from typing import BinaryIO, Final
 
@@ -18,6 +17,7 @@ import numpy as np
 from cascade_operator.archive.errors import MalformedError
 from cascade_operator.archive.members import GIB, Limits
 from cascade_operator.archive.tables import Column, TableKind, iter_columns, release_memory
+from cascade_operator.resources.bounds import bound_process
 
 TEXTS: Final = "json"
 """The type of a column of strings."""
@@ -31,14 +31,7 @@ _PROCESSOR_SECONDS: Final = 600
 
 def main() -> None:
     """Answers requests until its input ends."""
-    for kind, most in (
-        (resource.RLIMIT_DATA, _DATA_BYTES),
-        (resource.RLIMIT_CPU, _PROCESSOR_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+    bound_process(data_bytes=_DATA_BYTES, processor_seconds=_PROCESSOR_SECONDS)
     serve(sys.stdin.buffer, sys.stdout.buffer)
 
 

@@ -9,7 +9,6 @@ what to do}`` where reading ended.
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cascade_operator.resources.bounds import bound_process
 from cascade_operator.traces.columns import CHAIN_COLUMNS, NEEDED, OPTIONAL_COLUMNS, TEXT_COLUMNS
 from cascade_operator.traces.row import MAX_ROW_BYTES
 
@@ -49,14 +49,7 @@ def main() -> None:
     # The reader ends this process by closing the pipe; signals are for the reader alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for kind, most in (
-        (resource.RLIMIT_DATA, DATA_BYTES),
-        (resource.RLIMIT_CPU, _PROCESSOR_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+    bound_process(data_bytes=DATA_BYTES, processor_seconds=_PROCESSOR_SECONDS)
     read_to(sys.stdout.buffer, sys.argv[1])
 
 

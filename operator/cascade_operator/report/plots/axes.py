@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from cascade_operator.report.model import GroupView, NodeView
 from cascade_operator.report.palette import marker
+from cascade_operator.report.svg import SMALL
 
 MONO: Final = "DejaVu Sans Mono"
 ROW: Final = 0.19
@@ -52,6 +55,20 @@ def between_sizes(axes: Axes, groups: Sequence[GroupView], first: int = 0) -> No
     for row in range(1, len(groups)):
         if groups[row].size != groups[row - 1].size:
             axes.axhline(first + row - 0.5, color=marker("line"), linewidth=0.8)
+
+
+def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Puts a legend of two columns above the picture, where it covers nothing."""
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=2,
+        frameon=False,
+        fontsize=SMALL,
+        handlelength=1.7,
+        columnspacing=1.0,
+        borderpad=0.2,
+    )
 
 
 def time_unit(seconds: float) -> tuple[float, str]:

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from cascade_operator.report.palette import marker
-from cascade_operator.report.plots.axes import label_rows, quiet, row_height
+from cascade_operator.report.plots.axes import label_rows, legend_above, quiet, row_height
 from cascade_operator.report.svg import SMALL, new_figure
 
 
@@ -43,14 +43,7 @@ def draw_calls(rows: Sequence[CallRow]) -> Figure:
             label="saved",
         ),
     ]
-    figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=2,
-        frameon=False,
-        fontsize=SMALL,
-        borderpad=0.2,
-    )
+    legend_above(figure, handles)
     return figure
 
 

@@ -16,6 +16,7 @@ from cascade_operator.report.plots.axes import (
     between_sizes,
     group_label,
     label_rows,
+    legend_above,
     quiet,
     row_height,
 )
@@ -118,13 +119,4 @@ def _legend(figure: Figure, groups: Sequence[GroupView]) -> None:
                 label="best, held-out",
             )
         )
-    figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=2,
-        frameon=False,
-        fontsize=SMALL,
-        handlelength=1.7,
-        columnspacing=1.0,
-        borderpad=0.2,
-    )
+    legend_above(figure, handles)

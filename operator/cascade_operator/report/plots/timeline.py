@@ -10,7 +10,13 @@ from matplotlib.patches import Patch
 
 from cascade_operator.report.model import AttemptView
 from cascade_operator.report.palette import marker
-from cascade_operator.report.plots.axes import label_rows, quiet, row_height, time_unit
+from cascade_operator.report.plots.axes import (
+    label_rows,
+    legend_above,
+    quiet,
+    row_height,
+    time_unit,
+)
 from cascade_operator.report.stages import KINDS, kind_of
 from cascade_operator.report.svg import SMALL, new_figure
 
@@ -73,13 +79,5 @@ def draw_timeline(
         for kind, label in KINDS.items()
         if kind in seen
     ]
-    figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=2,
-        frameon=False,
-        fontsize=SMALL,
-        columnspacing=1.0,
-        borderpad=0.2,
-    )
+    legend_above(figure, handles)
     return figure
