@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cascade_operator.api.endpoint import EMBEDDED_CHAT, EMBEDDED_EMBEDDINGS
 from cascade_operator.api.models_spec import Provider
 from cascade_operator.api.resolve import Defaults, resolve
 from cascade_operator.api.session import TrainingSessionSpec
@@ -19,8 +20,6 @@ from cascade_operator.local.servers.valkey import start_valkey
 from cascade_operator.local.state import StateFolder
 from cascade_operator.monitoring.stage_log import run_stage
 
-EMBEDDED_CHAT: Final = "embedded:chat"
-EMBEDDED_EMBEDDINGS: Final = "embedded:embeddings"
 EMBEDDED_REDIS: Final = "embedded:redis"
 
 # Logical names, not addresses: a run's configuration lies in its archives, and the servers have

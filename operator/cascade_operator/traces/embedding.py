@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade_operator.api.endpoint import resolve_endpoint
 from cascade_operator.api.errors import DataError, ServiceUnavailable, SpecError
 from cascade_operator.api.quantity import parse_duration
 from cascade_operator.traces.embedding_client import (
@@ -29,8 +28,6 @@ Vectors = NDArray[np.float32]
 BATCH: Final = 64
 """Texts per request: larger batches were a source of server failures."""
 
-_EMBEDDED: Final = "embedded:embeddings"
-_EMBEDDED_ENV: Final = "CASCADE_EMBEDDED_EMBEDDINGS_URL"
 # Ollama gives this model 2048 tokens; JSON takes about three characters of each.
 _PIECE_CHARS: Final = 4000
 _SMALLEST_PIECE: Final = 32
@@ -217,7 +214,7 @@ class OllamaEmbedder(ServerEmbedder):
         self, endpoint: str, model: str, dimensions: int = 256, timeout: float = 120.0
     ) -> None:
         """Args: the server's URL, a model it has pulled, the length wanted, seconds a request."""
-        client = OllamaClient(resolve_endpoint(endpoint), model, timeout)
+        client = OllamaClient(resolve_endpoint(endpoint).base_url, model, timeout)
         super().__init__(client, name="ollama", model=model, dimensions=dimensions)
 
 
@@ -233,7 +230,7 @@ class OpenAIEmbedder(ServerEmbedder):
         api_key: str = "",
     ) -> None:
         """Args: as for Ollama; the key, if any, goes into the ``Authorization`` header."""
-        client = OpenAIClient(resolve_endpoint(endpoint), model, timeout, api_key)
+        client = OpenAIClient(resolve_endpoint(endpoint).base_url, model, timeout, api_key)
         super().__init__(client, name="openai", model=model, dimensions=dimensions)
 
 
@@ -251,25 +248,6 @@ def make_embedder(spec: EmbeddingSpec, *, api_key: str = "") -> ServerEmbedder:
     if spec.provider == "OpenAI":
         return OpenAIEmbedder(spec.endpoint, spec.model, spec.dimensions, timeout, api_key)
     return OllamaEmbedder(spec.endpoint, spec.model, spec.dimensions, timeout)
-
-
-def resolve_endpoint(endpoint: str) -> str:
-    """Returns the URL to call; ``embedded:embeddings`` stands for the server started here.
-
-    Raises:
-        SpecError: It is no http URL, or no embedded server was started.
-    """
-    if endpoint == _EMBEDDED:
-        url = os.environ.get(_EMBEDDED_ENV, "")
-        if not url:
-            raise SpecError(
-                f"the endpoint is {_EMBEDDED}, but {_EMBEDDED_ENV} is not set",
-                mend="Use `cascade run`, which starts that server, or name another endpoint.",
-            )
-        return url.rstrip("/")
-    if urlsplit(endpoint).scheme not in {"http", "https"} or not urlsplit(endpoint).hostname:
-        raise SpecError(f"{endpoint!r} is not an http URL", mend="Write it as http://host:11434.")
-    return endpoint.rstrip("/")
 
 
 def embed_distinct(texts: Sequence[str], embedder: TextEmbedder) -> Vectors:

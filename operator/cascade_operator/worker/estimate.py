@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from cascade_operator.agents.cascade import Cascade
+from cascade_operator.api.endpoint import EMBEDDED_CHAT
 from cascade_operator.api.groups import NodeGroup
 from cascade_operator.api.models_spec import StructuredOutput
 from cascade_operator.api.quantity import parse_duration, parse_quantity
@@ -16,7 +17,6 @@ from cascade_operator.api.run import RunConfig
 from cascade_operator.api.search_spec import Metric, Scope
 from cascade_operator.api.session import TrainingSessionSpec
 from cascade_operator.training.calls.call_cache import SingleFlightCache
-from cascade_operator.training.calls.endpoint import EMBEDDED_CHAT
 from cascade_operator.training.calls.factory import CallServices, lm_for_nodes
 from cascade_operator.training.estimate.answers import agreements
 from cascade_operator.training.estimate.bound import Searched

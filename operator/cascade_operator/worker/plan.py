@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Final
 
 from cascade_operator.agents.cascade import Cascade
+from cascade_operator.api.endpoint import EMBEDDED_CHAT
 from cascade_operator.api.estimate import CountRange
 from cascade_operator.api.models_spec import ModelSpec, StructuredOutput
 from cascade_operator.api.records import SplitCounts
@@ -19,7 +20,6 @@ from cascade_operator.traces.layout import Layout
 from cascade_operator.traces.record import Split, TraceRecord, TraceSet
 from cascade_operator.traces.split import split_records
 from cascade_operator.training.calls.call_cache import SingleFlightCache
-from cascade_operator.training.calls.endpoint import EMBEDDED_CHAT
 from cascade_operator.training.calls.factory import CallServices, lm_for_nodes
 from cascade_operator.training.demonstrations import labelled, size_of
 from cascade_operator.training.estimate.ask import CALLS, CALLS_IN_TURN, ask_speed

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade_operator.api.errors import ServiceUnavailable, SpecError
+from cascade_operator.api.endpoint import resolve_endpoint
+from cascade_operator.api.errors import SpecError
 from cascade_operator.training.calls.dialects import (
     ChatAnswer,
     ChatCall,
@@ -11,7 +12,6 @@ from cascade_operator.training.calls.dialects import (
     OpenAIDialect,
     make_dialect,
 )
-from cascade_operator.training.calls.endpoint import resolve_endpoint
 from cascade_operator.training.calls.schema import bound_schema
 
 _SCHEMA = bound_schema({"type": "object", "properties": {"a": {"type": "string"}}})
@@ -53,8 +53,9 @@ def test_what_is_no_endpoint_is_refused(written):
 
 
 def test_an_embedded_server_that_does_not_run():
-    with pytest.raises(ServiceUnavailable, match="CASCADE_EMBEDDED_CHAT_URL"):
+    with pytest.raises(SpecError, match="CASCADE_EMBEDDED_CHAT_URL") as caught:
         resolve_endpoint("embedded:chat", {})
+    assert "cascade run" in caught.value.mend
 
 
 def test_the_openai_form():

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
+from cascade_operator.api.endpoint import resolve_endpoint
 from cascade_operator.api.errors import ServiceUnavailable, SpecError, Terminated
 from cascade_operator.api.retry_after import RETRY_AFTER_LIMIT
 from cascade_operator.training.calls.dialects import ChatCall, OllamaDialect, OpenAIDialect
-from cascade_operator.training.calls.endpoint import resolve_endpoint
 from cascade_operator.training.calls.failures import (
     ContextOverflowError,
     Refusal,

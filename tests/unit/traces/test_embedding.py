@@ -3,6 +3,7 @@ import socket
 import numpy as np
 import pytest
 
+from cascade_operator.api.endpoint import resolve_endpoint
 from cascade_operator.api.errors import DataError, ServiceUnavailable, SpecError
 from cascade_operator.api.models_spec import EmbeddingSpec
 from cascade_operator.traces import embedding, embedding_client
@@ -11,7 +12,6 @@ from cascade_operator.traces.embedding import (
     OpenAIEmbedder,
     embed_distinct,
     make_embedder,
-    resolve_endpoint,
 )
 from fakes.embedding_server import EmbeddingServer, vector_of
 
@@ -254,9 +254,9 @@ def test_the_spec_decides_the_dialect(server):
 
 def test_the_embedded_server_is_found_by_its_variable(monkeypatch):
     monkeypatch.setenv("CASCADE_EMBEDDED_EMBEDDINGS_URL", "http://127.0.0.1:9/")
-    assert resolve_endpoint("embedded:embeddings") == "http://127.0.0.1:9"
+    assert resolve_endpoint("embedded:embeddings").base_url == "http://127.0.0.1:9"
     monkeypatch.delenv("CASCADE_EMBEDDED_EMBEDDINGS_URL")
     with pytest.raises(SpecError, match="CASCADE_EMBEDDED_EMBEDDINGS_URL"):
         resolve_endpoint("embedded:embeddings")
-    with pytest.raises(SpecError, match="not an http URL"):
+    with pytest.raises(SpecError, match="is no http"):
         resolve_endpoint("file:///etc/passwd")

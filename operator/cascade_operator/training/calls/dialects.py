@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from cascade_operator.training.calls.endpoint import EMBEDDED_CHAT, Endpoint
+from cascade_operator.api.endpoint import EMBEDDED_CHAT, Endpoint
 from cascade_operator.training.calls.schema import strict_schema
 
 Finish = Literal["stop", "length"]

@@ -16,6 +16,7 @@ from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from cascade_operator.agents.abort import CallAborted
 from cascade_operator.api.canonical import canonical_json
+from cascade_operator.api.endpoint import Endpoint
 from cascade_operator.api.errors import CascadeError, ServiceUnavailable, Terminated
 from cascade_operator.training.calls.budget import BudgetCounters, Price, Settlement
 from cascade_operator.training.calls.call_cache import SingleFlightCache
@@ -24,7 +25,6 @@ from cascade_operator.training.calls.dialects import (
     ChatCall,
     Dialect,
 )
-from cascade_operator.training.calls.endpoint import Endpoint
 from cascade_operator.training.calls.failures import ContextOverflowError
 from cascade_operator.training.calls.http_transport import Transport
 from cascade_operator.training.calls.meter import CallMeter

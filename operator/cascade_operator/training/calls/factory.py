@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cascade_operator.api.cascade import NodeSpec
+from cascade_operator.api.endpoint import resolve_endpoint
 from cascade_operator.api.errors import SpecError
 from cascade_operator.api.keys import cache_key
 from cascade_operator.api.models_spec import ModelSpec, ModelsSpec, StructuredOutput
@@ -17,7 +18,6 @@ from cascade_operator.api.quantity import parse_duration
 from cascade_operator.training.calls.budget import BudgetCounters, BudgetExceeded, Price
 from cascade_operator.training.calls.call_cache import SingleFlightCache
 from cascade_operator.training.calls.dialects import ChatCall, make_dialect
-from cascade_operator.training.calls.endpoint import resolve_endpoint
 from cascade_operator.training.calls.engine import CascadeEngine, CascadeLM, ModelSettings
 from cascade_operator.training.calls.http_transport import HttpTransport, RetryPolicy
 from cascade_operator.training.calls.meter import CallMeter
@@ -63,7 +63,6 @@ def make_engine(spec: ModelSpec, services: CallServices, *, structured: bool) ->
 
     Raises:
         SpecError: Its endpoint is no address.
-        ServiceUnavailable: It is an embedded one, and none runs.
     """
     environ = os.environ if services.environ is None else services.environ
     endpoint = resolve_endpoint(spec.endpoint, environ)

@@ -16,9 +16,9 @@ from urllib.request import getproxies
 
 import httpx
 
+from cascade_operator.api.endpoint import Endpoint
 from cascade_operator.api.errors import Terminated
 from cascade_operator.training.calls.call_threads import CallThreads
-from cascade_operator.training.calls.endpoint import Endpoint
 from cascade_operator.training.calls.failures import Refusal, error_of, read_refusal, unavailable
 
 MAX_BODY: Final = 8 * 1024 * 1024

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from cascade_operator.api.errors import ServiceUnavailable, SpecError
+from cascade_operator.api.errors import SpecError
 
 EMBEDDED_CHAT: Final = "embedded:chat"
 EMBEDDED_EMBEDDINGS: Final = "embedded:embeddings"
@@ -69,8 +69,8 @@ def resolve_endpoint(text: str, environ: Mapping[str, str] | None = None) -> End
         environ: Environment variables; the process's own by default.
 
     Raises:
-        SpecError: It is no such address.
-        ServiceUnavailable: An embedded server was asked for, and none runs.
+        SpecError: It is no such address, or names an embedded server where there is none: in a
+            cluster no retry would find one.
     """
     environ = os.environ if environ is None else environ
     written = text.strip()
@@ -78,7 +78,7 @@ def resolve_endpoint(text: str, environ: Mapping[str, str] | None = None) -> End
     if variable is not None:
         url = environ.get(variable, "")
         if not url:
-            raise ServiceUnavailable(
+            raise SpecError(
                 f"{written} is not running: {variable} is not set",
                 mend="Embedded servers run under `cascade run`; in a cluster give the model "
                 "an endpoint of its own.",
