@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
+from cascade_operator.api.canonical import strict_json
 from cascade_operator.archive.errors import MalformedError
 
 MAX_DEPTH: Final = 64
@@ -22,12 +21,7 @@ def parse_json(data: bytes) -> Any:
             or hold NaN or an infinity.
     """
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
+        value = strict_json(data, _unique)
     except RecursionError as error:
         raise MalformedError(f"nests deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
@@ -53,17 +47,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(built) != len(pairs):
         raise ValueError("a key stands twice in one object")
     return built
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is beyond what a double holds")
-    return value
 
 
 def _check_depth(value: Any) -> None:
