@@ -47,12 +47,15 @@ def ordered_json(value: Any) -> str:
 def strict_json(
     text: str | bytes,
     pairs: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None,
+    *,
+    any_whole: bool = False,
 ) -> Any:
     """Reads JSON whose numbers are finite, so that it can be written again.
 
     Args:
         text: The document; bytes are UTF-8.
         pairs: Makes an object of its pairs; a dict by default.
+        any_whole: Whether whole numbers may be beyond a double, for who checks values one by one.
 
     Raises:
         ValueError: It is no JSON, or holds NaN, an infinity or a number beyond a double.
@@ -66,7 +69,7 @@ def strict_json(
             object_pairs_hook=pairs,
             parse_constant=_not_finite,
             parse_float=_finite_float,
-            parse_int=_bounded_int,
+            parse_int=int if any_whole else _bounded_int,
         )
     # A hook for each number would cost more than all the rest.
     return json.loads(text, object_pairs_hook=pairs, parse_constant=_not_finite)

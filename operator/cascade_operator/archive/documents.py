@@ -21,7 +21,7 @@ def parse_json(data: bytes) -> Any:
             or hold NaN or an infinity.
     """
     try:
-        value = strict_json(data, _unique)
+        value = strict_json(data, _unique, any_whole=True)
     except RecursionError as error:
         raise MalformedError(f"nests deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:

@@ -69,5 +69,11 @@ def test_no_text_of_digits_gives_an_infinity(text):
     assert math.isfinite(found)
 
 
+def test_whole_numbers_of_any_size_are_read_where_that_is_asked():
+    assert strict_json(f"[{10**400}]", any_whole=True) == [10**400]
+    with pytest.raises(ValueError, match="no JSON number"):
+        strict_json("[1e999]", any_whole=True)
+
+
 def test_an_object_is_made_of_its_pairs():
     assert strict_json('{"a": 1, "a": 2}', pairs=list) == [("a", 1), ("a", 2)]
