@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cascade_operator.api.cascade import CascadeSpec, NodeSpec, TierSpec
+from cascade_operator.api.published import program_digest
 from cascade_operator.api.quantity import parse_quantity
 from cascade_operator.api.records import (
     ArchiveResult,
@@ -19,7 +20,7 @@ from cascade_operator.api.records import (
 )
 from cascade_operator.api.resolve import Defaults
 from cascade_operator.api.session import TrainingSessionSpec
-from cascade_operator.api.status import ArchiveStatus, TrainingSessionStatus
+from cascade_operator.api.status import ArchiveStatus, ProgramStatus, TrainingSessionStatus
 from cascade_operator.api.traces_spec import TracesClaim, TracesSpec
 from cascade_operator.control.domain.model import (
     Event,
@@ -27,8 +28,11 @@ from cascade_operator.control.domain.model import (
     JobView,
     Observed,
     PodView,
+    Publication,
+    Refusal,
     SessionView,
 )
+from cascade_operator.control.domain.policies.publishing import PublishReason
 from cascade_operator.control.kube.port import (
     ConflictError,
     NameConflictError,
@@ -38,10 +42,18 @@ from cascade_operator.control.kube.port import (
 )
 from cascade_operator.control.loop.reconcile import reconcile_once
 from cascade_operator.control.manifests import labels
+from cascade_operator.control.manifests.published import (
+    PublishRequest,
+    build_published,
+    is_published,
+    may_replace,
+)
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 UID = "5f0c1a52-0000-4000-8000-000000000001"
 KEY = SessionKey("team", "triage")
+PROGRAM = b'{"n0":{"demos":[],"signature":{"instructions":"Say it."}},"metadata":{}}'
+OVER_QUOTA = Refusal("Forbidden", "exceeded quota: jobs, requested: 1, used: 5, limited: 5")
 
 
 def cascade_of(nodes: int) -> CascadeSpec:
@@ -102,11 +114,18 @@ class FakeCluster:
     defaults: Defaults = field(default_factory=Defaults)
     events: list[Event] = field(default_factory=list)
     created: Counter[str] = field(default_factory=Counter)
+    removed: Counter[str] = field(default_factory=Counter)
     writes: int = 0
     most_jobs: int = 0
     most_memory: int = 0
     foreign_names: set[str] = field(default_factory=set)
     refused_names: set[str] = field(default_factory=set)
+    refusal: Refusal = OVER_QUOTA
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    program: bytes | None = PROGRAM
+    published: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    published_writes: int = 0
+    publication: Publication | None = None
     gone: bool = False
     before_status_write: Callable[[], None] = lambda: None
     version: int = 1
@@ -119,25 +138,32 @@ class FakeCluster:
     async def create(self, manifest: Mapping[str, Any]) -> None:
         name = manifest["metadata"]["name"]
         if name in self.foreign_names:
+            self._refuse(name, Refusal("NameConflict", f"{name} belongs to something else"))
             raise NameConflictError(f"{name} belongs to something else")
         if name in self.refused_names:
-            raise RefusedError(f"{name}: over the quota", reason="Forbidden")
+            self._refuse(name, self.refusal)
+            raise RefusedError(f"{name}: {self.refusal.message}", reason=self.refusal.reason)
         assert manifest["metadata"]["ownerReferences"][0]["uid"] == UID
         store = self.config_maps if manifest["kind"] == "ConfigMap" else self.manifests
         if name in self.jobs and self.jobs[name].state is JobState.DELETING:
             raise NameConflictError(f"{name} is being deleted")
+        self.refused.pop(name, None)
         if name in store:
             return
         store[name] = manifest
         if manifest["kind"] == "Job":
             self._create_job(name, manifest)
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
-        assert namespace == KEY.namespace
+    async def delete(self, kind: str, session: SessionView, name: str) -> None:
+        assert session.namespace == KEY.namespace
         if kind == "ConfigMap":
             self.config_maps.pop(name, None)
         elif name in self.jobs:
             self.jobs[name] = replace(self.jobs[name], state=JobState.DELETING)
+
+    async def publish(self, request: PublishRequest) -> None:
+        reason, message = self._publish(request)
+        self.publication = Publication(request, reason, self.now, message)
 
     async def write_status(self, session: SessionView, status: TrainingSessionStatus) -> None:
         self.before_status_write()
@@ -149,6 +175,8 @@ class FakeCluster:
         self.status = TrainingSessionStatus.model_validate_json(
             status.model_dump_json(by_alias=True)
         )
+        # What no field can hold an API server would refuse.
+        assert self.status == status
         self.version += 1
         self.writes += 1
 
@@ -173,14 +201,23 @@ class FakeCluster:
         )
         names = frozenset(self.config_maps)
         jobs, pods = dict(self.jobs), dict(self.pods)
-        return Observed(session, jobs, names, dict(self.progress), self.defaults, pods)
+        return Observed(
+            session,
+            jobs,
+            names,
+            dict(self.progress),
+            self.defaults,
+            pods,
+            dict(self.refused),
+            publication=self.publication,
+        )
 
     async def settle(self) -> float | None:
         """Reconciles until nothing more is written; the time stands still."""
         for _ in range(200):
-            before = (self.version, dict(self.jobs), dict(self.config_maps))
+            before = self.written()
             wait = await reconcile_once(self, KEY, self.now)
-            if before == (self.version, self.jobs, self.config_maps):
+            if before == self.written():
                 return wait
         raise AssertionError("the plan does not settle")
 
@@ -215,9 +252,15 @@ class FakeCluster:
         if pod is not None:
             self.pods[name] = pod
 
+    def run(self, name: str) -> None:
+        """Has a Job that waited run."""
+        self.jobs[name] = replace(self.jobs[name], state=JobState.RUNNING, started=self.now)
+        self.pods.pop(name, None)
+
     def remove(self, name: str) -> None:
         """Has a Job gone, whatever became of it."""
         del self.jobs[name], self.manifests[name]
+        self.removed[name] += 1
 
     def arguments(self, name: str) -> list[str]:
         """The worker's arguments of a Job that is there."""
@@ -227,6 +270,31 @@ class FakeCluster:
     def reasons(self) -> list[str]:
         """The reasons of the events so far."""
         return [event.reason for event in self.events]
+
+    def written(self) -> tuple[Any, ...]:
+        """What a turn may change."""
+        children = (dict(self.jobs), dict(self.config_maps), self.published_writes)
+        return (self.version, *children, dict(self.refused), self.publication)
+
+    def _publish(self, request: PublishRequest) -> tuple[PublishReason, str]:
+        existing = self.published.get(request.config_map)
+        if existing is not None:
+            if refusal := may_replace(existing, request):
+                return PublishReason.CONFLICT, refusal
+            if is_published(existing, request):
+                return PublishReason.PUBLISHED, ""
+        try:
+            manifest = build_published(request, self.program or b"")
+        except ValueError as error:
+            return PublishReason.UNAVAILABLE, str(error)
+        self.published[request.config_map] = manifest
+        self.published_writes += 1
+        return PublishReason.PUBLISHED, ""
+
+    def _refuse(self, name: str, refusal: Refusal) -> None:
+        earlier = self.refused.get(name)
+        since = earlier.since if earlier is not None else self.now
+        self.refused[name] = replace(refusal, since=since)
 
     def _create_job(self, name: str, manifest: Mapping[str, Any]) -> None:
         container = manifest["spec"]["template"]["spec"]["containers"][0]
@@ -278,4 +346,8 @@ def archive_result(keys: list[str], *, final: bool = False) -> ArchiveResult:
         ArchiveStatus(group_size=n, path=f"size{n:02d}.tar.zst", sha256="0" * 64, bytes=n)
         for n in sizes
     ]
-    return ArchiveResult(final=final, archives=archives, groups=keys)
+    program = None
+    if final and keys:
+        best = max(keys, key=lambda key: group_result(key).score)
+        program = ProgramStatus(group=best, sha256=program_digest(PROGRAM), bytes=len(PROGRAM))
+    return ArchiveResult(final=final, archives=archives, groups=keys, program=program)

@@ -49,7 +49,15 @@ class FakeModelServer:
     """Serves in threads between ``with`` and its end."""
 
     def __init__(
-        self, answers=(), *, skill=None, port=0, delay=0.0, dimensions=768, obeys_schema=True
+        self,
+        answers=(),
+        *,
+        skill=None,
+        host="127.0.0.1",
+        port=0,
+        delay=0.0,
+        dimensions=768,
+        obeys_schema=True,
     ):
         self.key = answers if isinstance(answers, AnswerKey) else AnswerKey(answers)
         self.skill = skill or Skill()
@@ -63,9 +71,9 @@ class FakeModelServer:
         self._failures = deque()
         self._hold = None
         self._lock = threading.Lock()
-        self._http = _Http(("127.0.0.1", port), _Handler)
+        self._http = _Http((host, port), _Handler)
         self._http.fake = self
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.url = f"http://{host}:{self._http.server_address[1]}"
 
     def __enter__(self):
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()

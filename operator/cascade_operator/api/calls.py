@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from cascade_operator.api.base import RecordModel
 
-Count = Annotated[int, Field(ge=0, le=10**15)]
+_MOST: Final = 10**15
+Count = Annotated[int, Field(ge=0, le=_MOST)]
 
 
 class CallFigures(RecordModel):
@@ -50,7 +51,10 @@ class CallFigures(RecordModel):
         return self.input_tokens + self.output_tokens
 
     def plus(self, other: CallFigures) -> CallFigures:
-        """Returns the sum of both."""
+        """Returns the sum of both, within the most that a count may be.
+
+        What Jobs say of themselves is not to be trusted: no sum of it may fail.
+        """
         return _combined(self, other, int.__add__)
 
     def at_least(self, other: CallFigures) -> CallFigures:
@@ -62,4 +66,5 @@ def _combined(
     one: CallFigures, other: CallFigures, combine: Callable[[int, int], int]
 ) -> CallFigures:
     names = CallFigures.model_fields
-    return CallFigures(**{n: combine(getattr(one, n), getattr(other, n)) for n in names})
+    counts = {n: combine(getattr(one, n), getattr(other, n)) for n in names}
+    return CallFigures(**{n: min(count, _MOST) for n, count in counts.items()})

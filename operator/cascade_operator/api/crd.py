@@ -53,10 +53,11 @@ _COLUMNS: Final = (
 )
 
 
-class _WithFactories(GenerateJsonSchema):
+class WithFactories(GenerateJsonSchema):
     """Says also what a default factory makes: an object's own defaults make it ``{}``."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """Returns the inner schema with its default, where there is one to be written."""
         inner = self.generate_inner(schema["schema"])
         value = schema.get("default")
         if "default_factory" in schema:
@@ -121,8 +122,9 @@ def render_crd() -> str:
 
 def _root() -> dict[str, Any]:
     status = _structural(TrainingSessionStatus, "status", defaults=False)
-    # An object that no operator has seen must not look healthy: -1 is no generation's number.
-    status["default"] = {"observedGeneration": -1}
+    # An object that no operator has seen must not look healthy: -1 is no generation's number. Its
+    # first phase costs no write this way, and is there where no operator runs.
+    status["default"] = {"observedGeneration": -1, "phase": "Pending"}
     status["description"] = "What has come of it; written by the operator alone."
     spec = _structural(TrainingSessionSpec, "spec", defaults=True)
     return {
@@ -140,7 +142,7 @@ def _root() -> dict[str, Any]:
 
 
 def _structural(model: type[BaseModel], path: str, *, defaults: bool) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True, schema_generator=_WithFactories)
+    schema = model.model_json_schema(by_alias=True, schema_generator=WithFactories)
     definitions = schema.get("$defs", {})
     return _node(schema, definitions, path, defaults=defaults)
 
@@ -157,7 +159,7 @@ def _node(
         defaults: Whether defaults are kept: a default in a list's item is a permanent difference
             for tools that compare a manifest with the object.
     """
-    flat = _inlined(schema, definitions)
+    flat = inlined(schema, definitions)
     defaults = defaults and not flat.get("x-inherits")
     node = {name: flat[name] for name in _KEPT if name in flat}
     if not defaults:
@@ -184,7 +186,7 @@ def _node(
     return node
 
 
-def _inlined(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+def inlined(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the schema with its reference and its optional type replaced by what they mean."""
     flat = dict(schema)
     while "$ref" in flat or "anyOf" in flat:

@@ -74,6 +74,10 @@ class RunKeys:
         """What the final archive Job wrote, while it removes the run's keys."""
         return f"{self.prefix}archived"
 
+    def program(self) -> str:
+        """The best program, for the operator to publish; not below the prefix, so it stays."""
+        return f"cascade:{{{self.uid}}}:program:{self.run}"
+
     def counter(self, name: str) -> str:
         """A counter of the run's budget: ``calls``, ``tokens``, ``cost``."""
         return f"{self.prefix}counter:{name}"

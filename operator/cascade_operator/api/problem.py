@@ -62,6 +62,8 @@ class Problem:
     mend: str = ""
 
     def __str__(self) -> str:
+        if not self.path:
+            return self.message
         shown = f" is {self.value}:" if self.value else ":"
         return f"{self.path}{shown} {self.message}"
 

@@ -14,6 +14,7 @@ from cascade_operator.api.status import (
     ArchiveStatus,
     AttributionStatus,
     BestStatus,
+    ProgramStatus,
     SpentStatus,
     StopReason,
 )
@@ -130,6 +131,7 @@ class ArchiveResult(RecordModel):
     figures: list[GroupResult] = Field(
         default_factory=list, max_length=63, description="Figures that were pending."
     )
+    program: ProgramStatus | None = Field(None, description="The best program, if it was the last.")
     peak_memory: Count = Field(0, description="Highest working set, in bytes.")
 
 

@@ -37,6 +37,18 @@ class Defaults:
     embedding_provider: Provider | None = None
 
 
+def has_own_redis(spec: TrainingSessionSpec, defaults: Defaults) -> bool:
+    """Whether a session brings a Redis of its own, whose password is not the operator's to read.
+
+    One that names the operator's own by its address uses just that.
+
+    Args:
+        spec: The spec as declared.
+        defaults: The operator's.
+    """
+    return spec.redis.url not in ("", defaults.redis_url)
+
+
 PROMPT_TEMPERATURE: Final = 0.7
 """Proposals want variety, answers do not."""
 

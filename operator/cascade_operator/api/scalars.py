@@ -33,6 +33,9 @@ _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SEGMENT: Final = r"[A-Za-z0-9_][A-Za-z0-9._=-]*"
 _HOST: Final = r"[A-Za-z0-9.\[\]:_-]{1,253}"
 
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2999
+
 LABEL_PATTERN: Final = f"^{_LABEL}$"
 SUBDOMAIN_PATTERN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 SECRET_KEY_PATTERN: Final = r"^[-._a-zA-Z0-9]+$"  # noqa: S105 - no password
@@ -143,6 +146,9 @@ def rfc3339(moment: datetime) -> str:
 
 
 def _whole_second_utc(moment: datetime) -> datetime:
+    # Beyond, a pause or a time to live would lead out of all times that there are.
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"is no time from {_FIRST_YEAR} to {_LAST_YEAR}")
     # Status keeps whole seconds; what was written must equal what is read back.
     return moment.astimezone(UTC).replace(microsecond=0)
 

@@ -13,7 +13,10 @@ from cascade_operator.api.scalars import Count, Line, Name, Paragraph, Score, Sl
 
 
 class Phase(StrEnum):
-    """Where a session is."""
+    """Where a session is.
+
+    It is pending from its creation, by the CRD's default, until its first run starts.
+    """
 
     PENDING = "Pending"
     PREPARING = "Preparing"
@@ -104,6 +107,16 @@ class SpentStatus(RecordModel):
         )
 
 
+class ProgramStatus(RecordModel):
+    """The best program, as the last archive Job left it in Redis."""
+
+    group: Annotated[str, Field(max_length=32)] = Field(description="The group it is of.")
+    sha256: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]*$")] = Field(
+        description="Its digest."
+    )
+    bytes: Count = Field(description="Its size.")
+
+
 class RunStatus(RecordModel):
     """The current or last run."""
 
@@ -119,6 +132,9 @@ class RunStatus(RecordModel):
     paused_seconds: Count = Field(
         0, description="How long earlier suspensions took; they do not count as duration."
     )
+    held_time: Time | None = Field(
+        None, description="Since when a queue holds all of its Jobs; it counts like a suspension."
+    )
     warm_started_from: Name = Field("", description="The run it started from.")
     prepare: StageStatus = Field(default_factory=StageStatus, description="The prepare stage.")
     archive: StageStatus = Field(default_factory=StageStatus, description="The archive stage.")
@@ -129,6 +145,7 @@ class RunStatus(RecordModel):
     spent: SpentStatus | None = Field(None, description="What it has spent of its budget.")
     records: Count = Field(0, description="Records in use.")
     rejected: Count = Field(0, description="Records put aside.")
+    program: ProgramStatus | None = Field(None, description="Its best program.")
 
 
 class ProgressStatus(RecordModel):
@@ -142,6 +159,7 @@ class ProgressStatus(RecordModel):
     waits: Count = Field(0, description="Of these, calls that waited for another's answer.")
     saved_calls: Count = Field(0, description="Calls that no server had to answer.")
     saved_tokens: Count = Field(0, description="Tokens that those would have taken.")
+    last_update_time: Time | None = Field(None, description="When these figures last changed.")
 
 
 class GroupStatus(RecordModel):
@@ -204,6 +222,25 @@ class ArchiveStatus(RecordModel):
     bytes: Count = Field(description="Its size.")
 
 
+class PublishedStatus(RecordModel):
+    """What came of publishing the best program.
+
+    The decision is that on the last complete run; the program may be an earlier one's.
+    """
+
+    reason: Annotated[str, Field(max_length=32)] = Field(
+        "", description="Published, PublishSkipped, PublishConflict or PublishUnavailable."
+    )
+    message: Paragraph = Field("", description="Why, for a reader.")
+    decided_run: Count = Field(0, description="The run that this was decided for.")
+    config_map: Name = Field("", description="The ConfigMap.")
+    run: Count = Field(0, description="The run whose program was last published to it.")
+    group: Annotated[str, Field(max_length=32)] = Field("", description="That program's group.")
+    score: Score | None = Field(None, description="Its validation score.")
+    sha256: Annotated[str, Field(max_length=64)] = Field("", description="Its digest.")
+    time: Time | None = Field(None, description="When it was published.")
+
+
 class HistoryEntry(RecordModel):
     """One finished run."""
 
@@ -242,6 +279,9 @@ class TrainingSessionStatus(RecordModel):
     )
     archives: list[ArchiveStatus] = Field(
         default_factory=list, max_length=6, description="The run's archives."
+    )
+    published: PublishedStatus | None = Field(
+        None, description="What came of publishing the best program."
     )
     history: list[HistoryEntry] = Field(
         default_factory=list, max_length=100, description="Finished runs, the last one first."

@@ -15,7 +15,14 @@ from cascade_operator.api.problem import Problem, problems_of, show
 from cascade_operator.api.semantics import semantic_problems
 from cascade_operator.api.session import TrainingSession
 
-__all__ = ["InvalidSession", "Problem", "load_session", "semantic_problems", "validate_session"]
+__all__ = [
+    "InvalidSession",
+    "Problem",
+    "load_session",
+    "read_session",
+    "semantic_problems",
+    "validate_session",
+]
 
 
 class InvalidSession(SpecError):  # noqa: N818 - the field's term
@@ -38,7 +45,7 @@ def load_session(text: str | bytes) -> TrainingSession:
     Raises:
         SpecError: It cannot be read, or it is invalid; then ``problems`` lists each wrong field.
     """
-    session, problems = _read(read_manifest(text))
+    session, problems = read_session(read_manifest(text))
     if session is None:
         raise InvalidSession(tuple(problems))
     return session
@@ -46,10 +53,11 @@ def load_session(text: str | bytes) -> TrainingSession:
 
 def validate_session(obj: Any) -> list[Problem]:
     """Returns what is wrong with an object, as parsed from YAML or as the API server gave it."""
-    return _read(obj)[1]
+    return read_session(obj)[1]
 
 
-def _read(obj: Any) -> tuple[TrainingSession | None, list[Problem]]:
+def read_session(obj: Any) -> tuple[TrainingSession | None, list[Problem]]:
+    """Reads an object: the session, or else what is wrong with it."""
     if not isinstance(obj, Mapping):
         return None, [Problem("", show(obj), "a TrainingSession is an object with named fields")]
     # Status is the operator's: what stands there is no reason to refuse a spec.

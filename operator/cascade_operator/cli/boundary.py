@@ -17,7 +17,9 @@ from cascade_operator.cli.console import say
 
 COMMAND_ORDER = (
     *("init", "validate", "plan", "run"),
-    *("report", "archive", "evaluate", "traces", "crd", "stages", "worker"),
+    *("report", "archive", "evaluate", "traces"),
+    *("status", "top", "retrain", "suspend", "resume", "operator"),
+    *("crd", "rbac", "stages", "worker"),
 )
 """How ``cascade --help`` lists them: by theme, the first steps first."""
 

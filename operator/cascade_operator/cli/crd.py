@@ -9,9 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cascade_operator.api.errors import CascadeError
-from cascade_operator.api.exit_codes import ExitCode
-from cascade_operator.cli.console import say
+from cascade_operator.cli.generated import compare, write
 
 FILE_NAME = "cascade-operator.dev_trainingsessions.yaml"
 _HEADER = "# Made by `cascade crd` (make generate) from cascade_operator/api. Do not edit.\n"
@@ -31,24 +29,10 @@ def crd(
     """
     file = output / FILE_NAME
     text = crd_text()
-    current = file.read_text(encoding="utf-8") if file.is_file() else None
     if check:
-        if current != text:
-            state = "is missing" if current is None else "differs from the models"
-            say(f"{file} {state}; mend it with: make generate", err=True)
-            raise typer.Exit(1)
-        say(f"{file} is up to date")
-        return
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CascadeError(
-            f"{file} cannot be written: {error.strerror}",
-            mend="name another folder with --output",
-            code=ExitCode.ARCHIVE_WRITE,
-        ) from error
-    say(f"{file} {'unchanged' if current == text else 'written'}")
+        compare(file, text, "the models")
+    else:
+        write(file, text, "name another folder with --output")
 
 
 def crd_text() -> str:

@@ -15,7 +15,7 @@ class Event:
 
     Attributes:
         kind: ``run``, ``stage``, ``groupStarted``, ``groupFinished``, ``groupFailed``,
-            ``groupRetry``, ``archive``, ``note`` or ``progress``.
+            ``groupRetry``, ``groupWaits``, ``archive``, ``note`` or ``progress``.
         fields: Its figures, with JSON values only.
         group: The group it is about.
     """
@@ -108,11 +108,13 @@ def _stage(before: RunView, after: RunView) -> Iterator[Event]:
 
 
 def _group(before: GroupRow, after: GroupRow) -> Iterator[Event]:
-    if after.attempt > before.attempt and not after.done:
-        kind = "groupRetry" if after.attempt > 1 and before.attempt else "groupStarted"
-        yield Event(kind, group=after)
-    elif after.phase == "Running" != before.phase and not before.done:
-        yield Event("groupStarted", group=after)
+    begun = after.attempt > before.attempt or (before.phase != "Running" and not before.done)
+    if after.phase == "Running" and begun:
+        again = after.attempt > 1 and before.attempt
+        yield Event("groupRetry" if again else "groupStarted", group=after)
+    waits = after.attempt and after.reason and after.phase in {"Held", "Pending"}
+    if waits and (after.phase, after.reason) != (before.phase, before.reason):
+        yield Event("groupWaits", group=after)
     if after.done and after.phase != before.phase:
         yield Event("groupFinished" if after.phase == "Succeeded" else "groupFailed", group=after)
 

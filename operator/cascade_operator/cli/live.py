@@ -23,16 +23,27 @@ PHASES = ("Preparing", "Training", "Archiving")
 _FIGURES = ("trials", "baseline", "best", "change", "held-out", "memory")
 _NARROW_FIGURES = ("trials", "best", "change", "held-out")
 _NARROWEST_FIGURES = ("trials", "best", "held-out")
+_REASON = ("why",)
 _NARROW, _NARROWEST = 100, 72
 """Columns of a terminal below which only the figures that matter most are shown."""
 _FRAME_LINES = 9
 """Lines around the table's rows: header, stage, column heads, figures, hint."""
-_RANK = {"Running": 0, "Failed": 1, "Succeeded": 2, "Pending": 3}
-_STYLE = {"Running": "cyan", "Failed": "red", "Succeeded": "green", "Pending": "dim"}
+_RANK = {"Running": 0, "Failed": 1, "Succeeded": 2, "Held": 3, "Pending": 3}
+_STYLE = {
+    "Running": "cyan",
+    "Failed": "red",
+    "Succeeded": "green",
+    "Held": "yellow",
+    "Pending": "dim",
+}
 
 
 def render_view(
-    view: RunView, *, width: int = 120, height: int = 50, stopping: bool = False
+    view: RunView,
+    *,
+    width: int = 120,
+    height: int = 50,
+    stopping: bool = False,
 ) -> RenderableType:
     """Renders one look at a session.
 
@@ -42,11 +53,11 @@ def render_view(
         height: Lines of the terminal; groups that do not fit are counted in one line.
         stopping: Whether a stop was asked for.
     """
-    parts: list[RenderableType] = [_header(view), _stage_line(view)]
+    parts: list[RenderableType] = [header(view), stage_line(view)]
     if view.groups:
         limit = max(3, height - _FRAME_LINES - len(view.notes[-2:]))
-        parts += [Text(), *_groups(view, limit, width)]
-    parts += [Text(), _figures(view)]
+        parts += [Text(), *group_rows(view, limit, width)]
+    parts += [Text(), figures_line(view)]
     parts += [_one_line(note, "yellow") for note in view.notes[-2:]]
     parts.append(
         Text("stopping: checkpoints are being saved; Ctrl-C again ends at once", style="yellow")
@@ -62,7 +73,8 @@ def _figures_for(width: int) -> tuple[str, ...]:
     return _NARROW_FIGURES if width < _NARROW else _FIGURES
 
 
-def _header(view: RunView) -> Text:
+def header(view: RunView) -> Text:
+    """Which session, and which run of it."""
     line = Text(clean(view.session), style="bold")
     if view.run:
         line.append(f"  run {view.run}  {clean(view.session_id)}", style="not bold")
@@ -71,7 +83,8 @@ def _header(view: RunView) -> Text:
     return line
 
 
-def _stage_line(view: RunView) -> Text:
+def stage_line(view: RunView) -> Text:
+    """How far the run is, stage by stage."""
     line = Text()
     for phase in PHASES:
         here = phase == view.phase
@@ -91,17 +104,28 @@ def _one_line(text: str, style: str) -> Text:
     return Text(clean(text).replace("\n", " "), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _groups(view: RunView, limit: int, width: int) -> list[RenderableType]:
+def group_rows(
+    view: RunView, limit: int, width: int, *, reasons: bool = False
+) -> list[RenderableType]:
+    """The table of groups.
+
+    Args:
+        view: The look.
+        limit: Rows at most; groups beyond are counted in one line.
+        width: Columns of the terminal.
+        reasons: Whether a last column says why each group is where it is.
+    """
     figures = _figures_for(width)
-    table = plain_table("group", "state", *figures, right=figures)
-    for column in table.columns:
+    table = plain_table("group", "state", *figures, *_REASON[: int(reasons)], right=figures)
+    for column in table.columns[: 2 + len(figures)]:
         column.no_wrap, column.overflow = True, "ellipsis"
     if width < _NARROWEST:  # names give way, figures do not
         table.columns[0].max_width = max(12, width - 9 * len(figures) - 14)
     best = max((g.best for g in view.groups if g.best is not None), default=None)
     shown = rows_that_fit(view.groups, limit)
     for group in shown:
-        _add_group(table, group, figures, is_best=best is not None and group.best == best)
+        is_best = best is not None and group.best == best
+        _add_group(table, group, figures, is_best=is_best, reasons=reasons)
     if len(shown) == len(view.groups):
         return [table]
     hidden = [group for group in view.groups if group not in shown]
@@ -121,7 +145,9 @@ def rows_that_fit(groups: tuple[GroupRow, ...], limit: int) -> tuple[GroupRow, .
     return tuple(groups[i] for i in sorted(ranked[: limit - 1]))
 
 
-def _add_group(table: Table, group: GroupRow, figures: tuple[str, ...], *, is_best: bool) -> None:
+def _add_group(
+    table: Table, group: GroupRow, figures: tuple[str, ...], *, is_best: bool, reasons: bool
+) -> None:
     state = group.reason if group.done and group.reason else group.phase
     if group.attempt > 1:
         state += f" (attempt {group.attempt})"
@@ -138,10 +164,17 @@ def _add_group(table: Table, group: GroupRow, figures: tuple[str, ...], *, is_be
         cell(group.name, "bold" if is_best else ""),
         cell(state, _STYLE.get(group.phase, "")),
         *(cells[name] for name in figures),
+        *([cell(": ".join(part for part in _why(group) if part))] if reasons else []),
     )
 
 
-def _figures(view: RunView) -> Text:
+def _why(group: GroupRow) -> tuple[str, str]:
+    """The state names a finished group's reason already."""
+    return "" if group.done else group.reason, group.message
+
+
+def figures_line(view: RunView) -> Text:
+    """Groups, time, calls and tokens in one line."""
     calls, saved = view.calls.model_calls, view.calls.saved_calls
     parts = [
         f"{view.finished_groups} of {len(view.groups)} groups" if view.groups else "",

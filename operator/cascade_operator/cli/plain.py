@@ -82,9 +82,10 @@ def _group_text(kind: str, group: GroupRow) -> str:
             return f"started ({limit})"
         case "groupRetry":
             return f"attempt {group.attempt} started ({limit})"
+        case "groupWaits":
+            return f"waits: {_why(group)}"
         case "groupFailed":
-            why = ": ".join(part for part in (group.reason, group.message) if part)
-            return f"failed after attempt {group.attempt}: {why or 'no reason was given'}"
+            return f"failed after attempt {group.attempt}: {_why(group)}"
     return (
         f"finished ({group.reason or 'done'}), {group.trials or 0} trials, "
         f"{score_text(group.baseline)} -> {score_text(group.best)} "
@@ -93,3 +94,8 @@ def _group_text(kind: str, group: GroupRow) -> str:
         f"saved {count_text(group.calls.saved_calls)}, "
         f"memory {memory_text(group.peak)} of {memory_text(group.limit)}"
     )
+
+
+def _why(group: GroupRow) -> str:
+    parts = [part for part in (group.reason, group.message) if part]
+    return ": ".join(parts) or "no reason was given"

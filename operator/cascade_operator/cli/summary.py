@@ -61,18 +61,23 @@ def render_summary(view: RunView, *, embedded: bool = False, width: int = 120) -
         heading = Text("model calls", style="bold")
         parts += [Text(), heading, _call_table(view, narrow=width < WIDE)]
     if view.best is not None:
-        parts += [Text(), *_best(view.best)]
+        parts += [Text(), *best_lines(view.best)]
     if view.attribution:
-        parts += [Text(), *_attribution(view)]
+        parts += [Text(), *attribution_lines(view)]
     elif view.phase == "Complete":
         parts += [Text(), Text(NO_ATTRIBUTION, style="dim")]
     if view.archives:
-        parts += [Text(), Text("archives", style="bold")]
-        parts += [_path(f"  {a.path}  {memory_text(a.size)}") for a in view.archives]
+        parts += [Text(), *archive_lines(view)]
     closing = [*view.notes, *([EMBEDDED_NOTE] if embedded else [])]
     if closing:
         parts += [Text(), *(Text(clean(f"note: {note}"), style="dim") for note in closing)]
     return Group(*parts)
+
+
+def archive_lines(view: RunView) -> list[RenderableType]:
+    """The run's archives, each with its size."""
+    heading = Text("archives", style="bold")
+    return [heading, *(_path(f"  {a.path}  {memory_text(a.size)}") for a in view.archives)]
 
 
 def _path(text: str) -> Text:
@@ -118,7 +123,8 @@ def _call_table(view: RunView, *, narrow: bool) -> RenderableType:
     return table
 
 
-def _best(best: BestRow) -> list[RenderableType]:
+def best_lines(best: BestRow) -> list[RenderableType]:
+    """The program that was chosen, and what it is worth."""
     held_out = (
         f"  held-out {score_text(best.held_out)}, the declared program has "
         f"{score_text(best.baseline_held_out)} "
@@ -130,7 +136,8 @@ def _best(best: BestRow) -> list[RenderableType]:
     return [chosen, Text(held_out)]
 
 
-def _attribution(view: RunView) -> list[RenderableType]:
+def attribution_lines(view: RunView) -> list[RenderableType]:
+    """What each node's training was worth."""
     table = plain_table("node", "worth", "interval", "", right=("worth",))
     for row in view.attribution:
         table.add_row(

@@ -36,7 +36,7 @@ class GroupRow:
     Attributes:
         key: ``00_02``.
         name: The short names of its nodes, ``autogen+speckit``.
-        phase: Pending, Running, Succeeded or Failed.
+        phase: Pending, Held by a queue, Running, Succeeded or Failed.
         reason: Why it ended, or what it waits for; may be empty.
         message: More about the reason; may be empty.
         attempt: 1 for the first.

@@ -14,7 +14,15 @@ from typing import Any, Final
 from cascade_operator.api.errors import SpecError
 from cascade_operator.api.resolve import Defaults
 from cascade_operator.api.status import TrainingSessionStatus
-from cascade_operator.control.domain.model import Event, EventType, JobView, Observed, SessionView
+from cascade_operator.control.domain.model import (
+    Event,
+    EventType,
+    JobView,
+    Observed,
+    Publication,
+    SessionView,
+)
+from cascade_operator.control.kube.live_figures import LiveFigures, LiveRun
 from cascade_operator.control.kube.port import (
     ChildKind,
     NameConflictError,
@@ -22,18 +30,22 @@ from cascade_operator.control.kube.port import (
     RefusedError,
     SessionKey,
 )
+from cascade_operator.control.kube.publisher import Publisher
 from cascade_operator.control.manifests.labels import SESSION_UID
+from cascade_operator.control.manifests.published import PublishRequest
 from cascade_operator.local.job_process import WORKER, JobFolders, read_job
 from cascade_operator.local.job_records import JobRecord, JobRecords
 from cascade_operator.local.job_runner import GRACE_SECONDS, JobEnd, JobRunner
 from cascade_operator.local.memory_cgroup import MemoryCgroups
 from cascade_operator.local.orphans import ProcessIdentity, end_orphan
-from cascade_operator.local.progress_reader import ProgressReader
+from cascade_operator.local.published import ConfigMapFolders
 from cascade_operator.local.session_store import StoredSession
 from cascade_operator.local.state import StateFolder, checked_name, write_atomically
 
 _LOG = logging.getLogger(__name__)
 _ORPHAN_GRACE: Final = 10.0
+_PROGRESS_SECONDS: Final = 1.0
+"""As often as the command looks: its views show percent and estimate out of the status."""
 
 
 class LocalCluster:
@@ -50,7 +62,7 @@ class LocalCluster:
         stored: StoredSession,
         *,
         defaults: Defaults,
-        progress: ProgressReader,
+        progress: LiveFigures,
         environment: Mapping[str, str],
         cgroups: MemoryCgroups | None,
         worker: Sequence[str] = WORKER,
@@ -72,6 +84,8 @@ class LocalCluster:
         self._stored = stored
         self._defaults = defaults
         self._progress = progress
+        self._publisher = Publisher(ConfigMapFolders(state.config_maps(stored.name)), progress)
+        self._publication: Publication | None = None
         self._worker = worker
         self._records = JobRecords(state.jobs(stored.name))
         self._runner = JobRunner(self._job_ended, environment=environment, cgroups=cgroups)
@@ -85,12 +99,17 @@ class LocalCluster:
         if key != SessionKey(self._stored.namespace, self._stored.name):
             return None
         jobs = self.jobs()
+        run = LiveRun.of(self._stored.uid, self._stored.status)
+        figures = await self._progress.read([run]) if run is not None else {}
         return Observed(
             session=self._stored.view(),
             jobs=jobs,
             config_maps=self._config_maps(),
-            progress=await self._progress.read(self._stored.uid, self._stored.status),
+            progress=figures.get(self._stored.uid, {}),
             defaults=self._defaults,
+            progress_seconds=_PROGRESS_SECONDS,
+            publication=self._publication,
+            reads_any_redis=True,
         )
 
     def jobs(self) -> dict[str, JobView]:
@@ -116,15 +135,20 @@ class LocalCluster:
             message = f"{error}; {error.mend}" if error.mend else str(error)
             raise RefusedError(message, reason="Invalid") from error
 
-    async def delete(self, kind: ChildKind, namespace: str, name: str) -> None:
+    async def delete(self, kind: ChildKind, session: SessionView, name: str) -> None:
         """Removes a ConfigMap, or ends a Job: it stays, as deleting, until its process ended."""
-        del namespace
+        del session
         if kind == "ConfigMap":
             folder = self._state.config_maps(self._stored.name) / checked_name(name)
             shutil.rmtree(folder, ignore_errors=True)
         elif name in self._jobs and name not in self._deleting:
             self.revision += 1
             self._deleting[name] = asyncio.create_task(self._end_job(name), name=f"delete {name}")
+
+    async def publish(self, request: PublishRequest) -> None:
+        """Writes a program's files beside the session's ConfigMaps."""
+        self._publication = await self._publisher.publish(request)
+        self.revision += 1
 
     async def write_status(self, session: SessionView, status: TrainingSessionStatus) -> None:
         """Replaces the session's status, also in ``status.yaml``.

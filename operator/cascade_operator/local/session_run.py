@@ -16,6 +16,7 @@ from cascade_operator.api.records import PrepareResult, Progress
 from cascade_operator.api.session import TrainingSession
 from cascade_operator.api.status import TrainingSessionStatus
 from cascade_operator.control.domain.model import JobView
+from cascade_operator.control.kube.live_figures import LiveFigures
 from cascade_operator.control.kube.port import RefusedError, SessionKey
 from cascade_operator.control.loop.reconcile import reconcile_once
 from cascade_operator.local.cluster import LocalCluster
@@ -28,7 +29,6 @@ from cascade_operator.local.job_process import WORKER
 from cascade_operator.local.job_runner import GRACE_SECONDS
 from cascade_operator.local.memory_cgroup import find_memory_cgroups
 from cascade_operator.local.outcome import exit_code_of, is_settled, stalled_error
-from cascade_operator.local.progress_reader import ProgressReader
 from cascade_operator.local.session_setup import (
     annotations_for,
     fit_to_machine,
@@ -149,7 +149,7 @@ class _LocalRun:
         self._pause = 0.0
         self._notes = fit_to_machine(stored)
         password = password_file(stored.session, folder)
-        self._progress = ProgressReader(
+        self._progress = LiveFigures(
             servers.redis_url,
             password=None if password is None else password.read_text(encoding="utf-8").strip(),
         )

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 NONE = "-"
 """What stands where a figure is not there yet."""
 
 _MEMORY_UNITS = ((2**30, "Gi"), (2**20, "Mi"), (2**10, "Ki"))
+_MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
+_TIME_UNITS = {1: "s", _MINUTE: "m", _HOUR: "h", _DAY: "d", _YEAR: "y"}
+# As kubectl's HumanDuration: below how many seconds, in which unit, with which part of it.
+_AGES = (
+    (2 * _MINUTE, 1, 0),
+    (10 * _MINUTE, _MINUTE, 1),
+    (3 * _HOUR, _MINUTE, 0),
+    (8 * _HOUR, _HOUR, _MINUTE),
+    (2 * _DAY, _HOUR, 0),
+    (8 * _DAY, _DAY, _HOUR),
+    (2 * _YEAR, _DAY, 0),
+    (8 * _YEAR, _YEAR, _DAY),
+    (math.inf, _YEAR, 0),
+)
 _COUNT_UNITS = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
@@ -58,6 +73,19 @@ def seconds_text(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def age_text(seconds: float | None) -> str:
+    """How long ago something was, as kubectl shows it: ``45s``, ``3h12m``, ``3d4h``, ``2y40d``.
+
+    The further back, the coarser; ``-`` where it is not known.
+    """
+    if seconds is None:
+        return NONE
+    whole = max(0, int(seconds))
+    unit, part = next((unit, part) for below, unit, part in _AGES if whole < below)
+    rest = whole % unit // part if part else 0
+    return f"{whole // unit}{_TIME_UNITS[unit]}" + (f"{rest}{_TIME_UNITS[part]}" if rest else "")
 
 
 def percent_text(part: float, whole: float) -> str:

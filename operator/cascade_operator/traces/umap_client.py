@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cascade_operator.api.errors import CascadeError, MemoryGateReached
+
+COMPILED: Final = "CASCADE_NUMBA_CACHE"
+"""The variable that names a folder of code which an image has compiled beforehand."""
 
 _TIMEOUT_SECONDS: Final = 3600.0
 _INSTEAD: Final = "Set spec.models.reduction.method to PCA, or give prepare more memory."
@@ -48,6 +53,7 @@ def fit_umap(
     # numba needs a writable place even to be imported, and a container has no home.
     cache = os.path.join(scratch or tempfile.gettempdir(), "numba")  # noqa: PTH118
     environment = {"NUMBA_CACHE_DIR": cache, **os.environ}
+    _fill_cache(Path(environment["NUMBA_CACHE_DIR"]))
     try:
         done = subprocess.run(
             command,
@@ -70,3 +76,13 @@ def fit_umap(
     if y.shape != (len(x), dims) or not np.isfinite(y).all():
         raise CascadeError(f"UMAP gave {y.shape} values that cannot be used", mend=_INSTEAD)
     return np.asarray(y, np.float32)
+
+
+def _fill_cache(cache: Path) -> None:
+    """Copies what the image has compiled to where numba looks.
+
+    numba reads from no folder that it may not write to.
+    """
+    compiled = os.environ.get(COMPILED)
+    if compiled and Path(compiled).is_dir() and not cache.exists():
+        shutil.copytree(compiled, cache)

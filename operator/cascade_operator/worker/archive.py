@@ -8,10 +8,13 @@ from cascade_operator.agents.cascade import Cascade
 from cascade_operator.agents.dspy_settings import configure_dspy
 from cascade_operator.api.canonical import canonical_json, ordered_json
 from cascade_operator.api.groups import NodeGroup
+from cascade_operator.api.published import MAX_PUBLISHED_BYTES, program_digest
 from cascade_operator.api.records import ArchiveResult, GroupResult
 from cascade_operator.api.status import (
     ArchiveStatus,
     AttributionStatus,
+    BestStatus,
+    ProgramStatus,
 )
 from cascade_operator.archive.catalog import SessionFolder, excess_files, list_runs, remove_files
 from cascade_operator.archive.model import (
@@ -73,11 +76,13 @@ def run_archive(context: JobContext, *, final: bool, groups: Sequence[str]) -> A
         if final:
             write_final_report(context, run, files)
         _retain(context)
+    best = best_of(results)
     result = ArchiveResult(
         final=final,
         archives=[_status(file) for file in files],
         groups=sorted(results),
-        best=best_of(results),
+        best=best,
+        program=_kept_program(data, run, best) if final else None,
         attribution=_attribution(context, results) if final else [],
         figures=[figures for _, figures in results.values()],
         peak_memory=context.memory.peak,
@@ -229,6 +234,19 @@ def unasked_cascade(context: JobContext) -> Cascade:
 def program_json(cascade: Cascade, pool: CandidatePool, choice: Mapping[str, int]) -> bytes:
     """Returns a program's state as JSON, ready for ``dspy.Module.load``."""
     return ordered_json(cascade.program(pool.programs(choice)).dump_state()).encode()
+
+
+def _kept_program(data: RunData, run: RunArchive, best: BestStatus | None) -> ProgramStatus | None:
+    """Leaves the best program where the operator finds it to publish; one too large it only tells.
+
+    It is kept whether the session publishes or not: that may be asked of a run that is over.
+    """
+    program = None if best is None else run.groups[best.group].program_json
+    if best is None or program is None:
+        return None
+    if len(program) <= MAX_PUBLISHED_BYTES:
+        data.put_program(program)
+    return ProgramStatus(group=best.group, sha256=program_digest(program), bytes=len(program))
 
 
 def _attribution(context: JobContext, results: Results) -> list[AttributionStatus]:

@@ -225,6 +225,10 @@ class RunData:
             found[name] = data
         return found
 
+    def put_program(self, program: bytes) -> None:
+        """Keeps the best program for the operator to publish, also when the run's keys are gone."""
+        self._put(self._keys.program(), program)
+
     def put_archived(self, result: ArchiveResult) -> None:
         """Marks the run as archived for good: from now on its keys may go."""
         self._put_json(self._keys.archived(), result.dump())

@@ -55,7 +55,7 @@ def test_names_and_subresources():
     assert spec["names"]["shortNames"] == ["ts"]
     assert spec["names"]["categories"] == ["all", "cascade"]
     assert version["subresources"] == {"status": {}}
-    assert _at("status")["default"] == {"observedGeneration": -1}
+    assert _at("status")["default"] == {"observedGeneration": -1, "phase": "Pending"}
 
 
 @pytest.mark.parametrize("path", NODES)

@@ -50,6 +50,24 @@ def test_a_retry_names_attempt_and_new_limit():
     )
 
 
+def test_a_group_that_a_queue_holds_waits_and_starts_when_it_is_let_go():
+    held = replace(RUNNING, phase="Held", reason="Queued", message="a queue holds its Job")
+    holds = replace(TRAINING, groups=(held, WAITING))
+    assert change_lines(replace(TRAINING, groups=(replace(WAITING, key="00"), WAITING)), holds) == (
+        "[ 1m05s] group autogen: waits: Queued: a queue holds its Job",
+    )
+    assert kinds(holds, holds) == []
+    assert kinds(holds, TRAINING) == ["groupStarted"]
+
+
+def test_an_attempt_that_waited_for_its_node_is_a_retry_once_it_runs():
+    second = replace(RUNNING, phase="Pending", reason="Unschedulable", attempt=2)
+    waits = replace(TRAINING, groups=(second, WAITING))
+    runs = replace(TRAINING, groups=(replace(RUNNING, attempt=2), WAITING))
+    assert kinds(TRAINING, waits) == ["groupWaits"]
+    assert kinds(waits, runs) == ["groupRetry"]
+
+
 def test_a_group_that_runs_again_after_a_pause_is_said():
     paused = replace(TRAINING, groups=(replace(RUNNING, phase="Pending"), WAITING))
     assert kinds(paused, TRAINING) == ["groupStarted"]

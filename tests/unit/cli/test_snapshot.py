@@ -126,6 +126,23 @@ def test_without_live_figures_a_running_group_shows_none():
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "phase"),
+    [
+        *[("", "Running"), ("Queued", "Held"), ("Disrupted", "Pending")],
+        *[("Unschedulable", "Pending"), ("ImageUnavailable", "Pending")],
+    ],
+)
+def test_a_group_whose_job_does_not_run_is_not_shown_as_running(reason, phase):
+    groups = [group.model_dump(by_alias=True) for group in status().groups]
+    state = status(groups=[groups[0], {**groups[1], "reason": reason}])
+    assert look(state).groups[1].phase == phase
+
+
+def test_a_suspended_session_has_no_running_group():
+    assert look(status(phase="Suspended")).groups[1].phase == "Pending"
+
+
 def test_live_figures_of_a_finished_group_change_nothing():
     stale = LIVE.model_copy(update={"name": "00", "score": 0.1})
     assert look(status(), {"00": stale}).groups[0].best == 0.6

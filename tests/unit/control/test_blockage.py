@@ -3,7 +3,7 @@
 import pytest
 
 from cascade_operator.api.status import Phase
-from cascade_operator.control.domain.model import JobState, PodView
+from cascade_operator.control.domain.model import PROGRESS_SECONDS, PodView
 from cascade_operator.control.domain.policies.diagnosis import diagnose
 from fakes.cluster import FakeCluster
 from fakes.run_steps import PREPARE, prepared, settle
@@ -44,13 +44,40 @@ def waiting(reason, message="so it is"):
         pytest.param(
             waiting("RunContainerError"), "ContainerUnstartable", "cascade", id="no command"
         ),
+        pytest.param(
+            PodView("j", refused='pods "j-x" is forbidden: exceeded quota: q, requested: cpu=1'),
+            "QuotaExceeded",
+            "ResourceQuota",
+            id="over a quota",
+        ),
+        pytest.param(
+            PodView("j", refused='pods "j-x" is forbidden: failed quota: q: must specify cpu'),
+            "QuotaExceeded",
+            "spec.resources",
+            id="a quota asks for requests",
+        ),
+        pytest.param(
+            PodView("j", refused="maximum memory usage per Container is 1Gi, but limit is 2Gi"),
+            "PodRefused",
+            "LimitRange",
+            id="limit range",
+        ),
+        pytest.param(
+            PodView("j", refused='violates PodSecurity "restricted:latest": privileged'),
+            "PodRefused",
+            "spec.jobTemplate",
+            id="pod security",
+        ),
+        pytest.param(
+            PodView("j", refused="admission webhook denied it"), "PodRefused", "rule", id="webhook"
+        ),
     ],
 )
 def test_what_a_pod_says(pod, reason, mend):
     found = diagnose(pod, 0.0)
     assert found.reason == reason
     assert mend in found.mend
-    assert (pod.unschedulable or pod.waiting_message) in found.message
+    assert (pod.unschedulable or pod.waiting_message or pod.refused) in found.message
 
 
 @pytest.mark.parametrize(
@@ -81,7 +108,7 @@ def conditions(cluster):
 
 def test_a_blocked_run_says_so_and_stalls_after_its_deadline():
     cluster = blocked(PodView(PREPARE, unschedulable=NO_CLAIM))
-    assert settle(cluster) == 15
+    assert settle(cluster) == PROGRESS_SECONDS
     assert conditions(cluster)["Reconciling"] == ("True", "VolumeUnavailable")
     assert conditions(cluster)["Ready"] == ("False", "VolumeUnavailable")
     assert "Stalled" not in conditions(cluster)
@@ -97,10 +124,7 @@ def test_what_was_mended_is_forgotten():
     cluster = blocked(PodView(PREPARE, unschedulable=NO_CPU))
     cluster.pass_time(3600)
     settle(cluster)
-    del cluster.pods[PREPARE]
-    cluster.jobs[PREPARE] = cluster.jobs[PREPARE].__class__(
-        PREPARE, cluster.jobs[PREPARE].labels, JobState.RUNNING, started=cluster.now
-    )
+    cluster.run(PREPARE)
     settle(cluster)
     assert conditions(cluster)["Ready"] == ("False", "Preparing")
     assert "Stalled" not in conditions(cluster)

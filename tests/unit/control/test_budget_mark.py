@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cascade_operator.api.records import Progress
 from cascade_operator.api.status import SpentStatus
+from cascade_operator.control.domain.model import PROGRESS_SECONDS
 from fakes.run_steps import PREPARE, end_all, live, prepared, settle
 
 
@@ -11,6 +12,7 @@ def seen(cluster, name, calls, tokens=0, micros=0):
     """A Job publishes the counters."""
     spent = SpentStatus(calls=calls, tokens=tokens, cost_micros=micros)
     cluster.progress[name] = Progress(name=name, stage=41, spent=spent)
+    cluster.pass_time(PROGRESS_SECONDS)
     settle(cluster)
 
 

@@ -67,6 +67,20 @@ def test_each_run_has_a_time_of_its_own():
     assert left(cluster) == ["triage-r2-config", "triage-r2-prepare"]
 
 
+def test_what_is_still_being_deleted_does_not_hide_what_expires_next():
+    cluster = finished()
+    cluster.pass_time(DAY / 2)
+    cluster.spec = spec_of(optimizer=OptimizerSpec(seed=7))
+    for _ in range(4):
+        settle(cluster)
+        end_all(cluster)
+    cluster.pass_time(DAY / 2)
+    settle(cluster)
+    # The first run's Jobs have a deletion timestamp, and somebody's finalizer keeps them.
+    assert "triage-r1-prepare" in cluster.jobs
+    assert settle(cluster) == DAY / 2
+
+
 def test_a_run_that_history_has_forgotten_leaves_nothing():
     cluster = finished()
     cluster.spec = spec_of(run_history_limit=0, optimizer=OptimizerSpec(seed=7))

@@ -12,7 +12,7 @@ from cascade_operator.api.search_spec import OptimizerSpec
 from cascade_operator.api.status import GroupPhase, GroupStatus, RunStatus
 from cascade_operator.control.domain.best import best_of
 from cascade_operator.control.domain.figures import score_text
-from cascade_operator.control.domain.plan import PROGRESS_SECONDS
+from cascade_operator.control.domain.model import PROGRESS_SECONDS
 from cascade_operator.control.domain.run_start import next_session_id
 from fakes.cluster import START, FakeCluster, Outcome, spec_of
 
@@ -112,6 +112,18 @@ def test_live_figures_make_progress_and_an_estimate():
     assert (kept.percent, kept.model_calls) == (progress.percent, 10)
 
 
+def test_figures_beyond_measure_break_no_turn():
+    cluster = training()
+    cluster.pass_time(100)
+    most = CallFigures(**dict.fromkeys(CallFigures.model_fields, 10**15))
+    cluster.progress = {
+        key: Progress(name=key, stage=41, done=10**15, total=1, calls=most) for key in ("00", "01")
+    }
+    settle(cluster)
+    assert cluster.status.progress.model_calls == 10**15
+    assert cluster.status.progress.tokens == 2 * 10**15
+
+
 def test_calls_of_each_part_stay_counted_and_make_the_total():
     cluster = training()
     prepared = cluster.status.run.prepare.calls
@@ -119,11 +131,14 @@ def test_calls_of_each_part_stay_counted_and_make_the_total():
     def live(key, **calls):
         return Progress(name=key, stage=41, total=40, calls=CallFigures(**calls))
 
+    cluster.pass_time(PROGRESS_SECONDS)
     cluster.progress = {"00": live("00", model_calls=5, cache_hits=2, memory_hits=30)}
     settle(cluster)
+    cluster.pass_time(PROGRESS_SECONDS)
     # A Redis that was lost counts anew, and falls behind.
     cluster.progress = {"00": live("00", model_calls=1, parse_failures=1)}
     settle(cluster)
+    cluster.pass_time(PROGRESS_SECONDS)
     # Its record has expired; another group's is there.
     cluster.progress = {"01": live("01", model_calls=4, waits=1, saved_tokens=9)}
     settle(cluster)

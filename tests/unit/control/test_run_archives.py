@@ -1,5 +1,6 @@
 """When a run archives, and what it takes from the archive Job."""
 
+from cascade_operator.api.calls import CallFigures
 from cascade_operator.api.records import ArchiveResult, Failure
 from cascade_operator.api.resources_spec import Limits, MemorySpec, ResourcesSpec, StageResources
 from cascade_operator.api.status import BestStatus, Phase
@@ -74,11 +75,15 @@ def test_figures_that_are_missing_come_with_the_archive():
         assert group(cluster, key).reason == "FiguresPending", "none, or another group's"
         assert group(cluster, key).score is None
     brought = archive_result(["00", "01"]).model_copy(
-        update={"figures": [group_result("00"), group_result("01")]}
+        update={
+            "figures": [group_result("00", calls=CallFigures(model_calls=7)), group_result("01")]
+        }
     )
     cluster.end("triage-r1-archive-1", Outcome(message=brought))
     settle(cluster)
     assert (group(cluster, "00").score, group(cluster, "00").reason) == ("0.2600", "MaxTrials")
+    assert group(cluster, "00").calls.model_calls == 7
+    assert cluster.status.progress.model_calls == 7
 
 
 def test_a_best_whose_figures_are_pending_is_taken_from_the_archive():

@@ -173,3 +173,7 @@ def test_what_no_archive_holds_is_trained_again_after_the_data_was_lost():
     settle(cluster)
     assert live(cluster) == ["00_01", "00_02", "01_02"]
     assert [group(cluster, key).attempt for key in ("00", "00_01")] == [1, 2]
+    # It may have ended after the loss as well, with the new server before anyone missed the data.
+    assert [event.message for event in cluster.events if event.reason == "GroupLost"] == [
+        "group 00_01 had finished when the run's data was restored, and stands in no archive"
+    ]

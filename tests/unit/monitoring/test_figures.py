@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade_operator.monitoring.figures import (
+    age_text,
     count_text,
     delta_text,
     group_text,
@@ -51,6 +52,31 @@ def test_memory_is_in_binary_units(size, text):
 )
 def test_durations_take_two_units_at_most(seconds, text):
     assert seconds_text(seconds) == text
+
+
+MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        pytest.param(None, "-", id="none"),
+        pytest.param(-3, "0s", id="clock-went-back"),
+        pytest.param(119.9, "119s", id="seconds"),
+        pytest.param(2 * MINUTE, "2m", id="whole-minutes"),
+        pytest.param(9 * MINUTE + 5, "9m5s", id="minutes-and-seconds"),
+        pytest.param(3 * HOUR - 1, "179m", id="minutes"),
+        pytest.param(3 * HOUR + 12 * MINUTE, "3h12m", id="hours-and-minutes"),
+        pytest.param(47 * HOUR + 59 * MINUTE, "47h", id="hours"),
+        pytest.param(3 * DAY + 4 * HOUR, "3d4h", id="days-and-hours"),
+        pytest.param(45 * DAY + 5 * HOUR, "45d", id="days"),
+        pytest.param(2 * YEAR, "2y", id="whole-years"),
+        pytest.param(3 * YEAR + 40 * DAY, "3y40d", id="years-and-days"),
+        pytest.param(9 * YEAR + 40 * DAY, "9y", id="years"),
+    ],
+)
+def test_ages_are_those_of_kubectl(seconds, text):
+    assert age_text(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -16,19 +16,26 @@ from cascade_operator.resources.processes import (
 
 MIB = 2**20
 GIB = 2**30
+# Holds 64 MiB until its input ends.
+HOLD = "import sys; kept = b'x' * (64 << 20); print(len(kept), flush=True); sys.stdin.read()"
 
 
 def test_a_process_alone_counts_what_is_resident():
-    rss = psutil.Process().memory_info().rss
-    # Page by page this process changes all the time; the scale cannot be another.
-    assert rss / 2 < process_tree_bytes(os.getpid()) < rss * 2
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as alone:
+        assert alone.stdout.readline().strip() == b"67108864"
+        rss = psutil.Process(alone.pid).memory_info().rss
+        used = process_tree_bytes(alone.pid)
+        alone.stdin.close()
+        alone.wait(20)
+    assert 64 * MIB < used < rss + 64 * MIB
 
 
 def test_a_tree_counts_its_children():
-    hold = "import sys; kept = b'x' * (64 << 20); print(len(kept), flush=True); sys.stdin.read()"
     start = (
         "import subprocess, sys\n"
-        f"child = subprocess.Popen([sys.executable, '-c', {hold!r}])\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {HOLD!r}])\n"
         "child.wait()\n"
     )
     with subprocess.Popen(

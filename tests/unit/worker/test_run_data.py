@@ -301,8 +301,15 @@ def test_cleaning_up_takes_the_runs_own_keys_only(redis_client, uid):
     mine.put_pool(POOL)
     mine.put_start("00", START)
     others = ["cascade:{a}:3:pool", "cascade:{x-1}:3:pool", f"cascade:{{{uid}}}:4:pool"]
-    others += [f"cascade:{{{uid}}}:31:pool", "cascade:cache:team-a:1", "foreign"]
+    mine.put_program(b"{}")
+    others += [
+        RunKeys(uid, 3).program(),
+        f"cascade:{{{uid}}}:31:pool",
+        "cascade:cache:team-a:1",
+        "foreign",
+    ]
     for key in others:
-        redis_client.set(key, b"x")
+        redis_client.set(key, b"x", keepttl=True)
     assert mine.clean_up() == 2
+    assert 0 < redis_client.ttl(RunKeys(uid, 3).program()) <= TTL_SECONDS
     assert {key.decode() for key in redis_client.scan_iter()} == set(others)

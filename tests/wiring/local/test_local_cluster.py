@@ -16,6 +16,7 @@ from cascade_operator.api.resolve import Defaults
 from cascade_operator.api.session import TrainingSession
 from cascade_operator.api.status import RunStatus, TrainingSessionStatus
 from cascade_operator.control.domain.model import Event, EventType, JobState
+from cascade_operator.control.kube.live_figures import LiveFigures
 from cascade_operator.control.kube.port import (
     ConflictError,
     NameConflictError,
@@ -30,7 +31,6 @@ from cascade_operator.local.cluster import LocalCluster
 from cascade_operator.local.job_records import JobRecord, JobRecords
 from cascade_operator.local.memory_cgroup import find_memory_cgroups
 from cascade_operator.local.orphans import ProcessIdentity
-from cascade_operator.local.progress_reader import ProgressReader
 from cascade_operator.local.session_store import StoredSession
 from cascade_operator.local.state import StateFolder
 from fakes import local_worker
@@ -64,7 +64,7 @@ async def cluster_at(folder: Path, script: dict, **options):
     stored = StoredSession.open(state, SESSION)
     if stored.status.run is None:
         stored.write_status(stored.view(), TrainingSessionStatus(run=RUN))
-    progress = ProgressReader("unix:///nonexistent.sock")
+    progress = LiveFigures("unix:///nonexistent.sock")
     cluster = LocalCluster(
         state,
         stored,
@@ -211,7 +211,7 @@ def test_a_deleted_job_is_told_to_leave_then_gone(tmp_path):
             manifest = _job(await _uid(cluster))
             await cluster.create(manifest)
             await _appears(tmp_path / "group-00.hangs")
-            await cluster.delete("Job", "default", "triage-r1-00")
+            await cluster.delete("Job", (await cluster.observe(KEY)).session, "triage-r1-00")
             (deleting,) = cluster.jobs().values()
             with pytest.raises(NameConflictError):
                 await cluster.create(manifest)
@@ -279,7 +279,8 @@ def test_a_config_map_is_a_folder_of_files(tmp_path):
             names = (await cluster.observe(KEY)).config_maps
             folder = tmp_path / "state/sessions/triage/config-maps/triage-r1-config"
             text = (folder / "01_architecture_config.json").read_text()
-            await cluster.delete("ConfigMap", "default", "triage-r1-config")
+            session = (await cluster.observe(KEY)).session
+            await cluster.delete("ConfigMap", session, "triage-r1-config")
             return names, text, (await cluster.observe(KEY)).config_maps
 
     before, text, after = asyncio.run(run())

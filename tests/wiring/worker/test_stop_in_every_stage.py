@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cascade_operator.api.published import check_program
 from cascade_operator.local.orphans import ProcessIdentity
 from cascade_operator.worker.run_data import RunData
 from fakes.cascade_cli import until_gone
@@ -237,6 +238,11 @@ def test_archive(workers, server, reference, place):
 def test_archive_cut_short_as_it_removes_keys(workers, reference):
     workers.load(reference.trained)
     written = workers.inside(*FINAL)
+    # What the operator publishes stays, and is what the archives hold.
+    program, told = workers.client.get(workers.keys.program()), written.program
+    assert check_program(program, sha256=told.sha256, size=told.bytes)
+    assert program == workers.archive().groups[told.group].program_json
+    assert told.group == written.best.group
     # What such an end leaves: the mark, and some keys of which a result and a checkpoint are gone.
     workers.load(reference.trained)
     RunData(workers.client, workers.keys).put_archived(written)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
-from cascade_operator.api.status import GroupPhase
 from cascade_operator.control.domain.draft import Draft, Situation
+from cascade_operator.control.domain.findings import findings, is_unanswered, running_parts
 from cascade_operator.control.domain.model import JobState, JobView
-from cascade_operator.control.domain.policies.diagnosis import NO_POD_SECONDS, Diagnosis, diagnose
+from cascade_operator.control.domain.policies.diagnosis import Diagnosis
+
+QUEUED: Final = "Queued"
+"""A queue holds a Job, or all that a run waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,37 +20,37 @@ class Blockage:
     """Why a run stands still.
 
     Attributes:
-        job: The first Job that cannot start.
+        what: The first object that keeps it from starting: ``Job triage-r1-00``.
         diagnosis: Why.
         deadline: When that has lasted for ``startDeadlineSeconds``.
     """
 
-    job: str
+    what: str
     diagnosis: Diagnosis
     deadline: datetime
 
     @property
     def message(self) -> str:
         """For a reader."""
-        return f"Job {self.job}: {self.diagnosis.message}; {self.diagnosis.mend}"
+        return f"{self.what}: {self.diagnosis.message}; {self.diagnosis.mend}"
 
 
 def blockage(draft: Draft, situation: Situation) -> Blockage | None:
     """Finds why none of the run's Jobs can start; None while one runs or may still start.
 
-    A full cluster lets some of fifteen pods wait while others train: that is no blockage.
+    A full cluster, or quota, lets some of fifteen Jobs wait while others train: that is no
+    blockage.
     """
-    started = _starts(draft)
-    jobs = _at_work(draft, situation)
-    if not jobs or any(job.state is not JobState.PENDING for job in jobs):
+    if any(job.state is not JobState.PENDING for job in _at_work(draft, situation)):
         return None
-    since = max(started[job.name] for job in jobs)
-    seconds = (situation.now - since).total_seconds()
-    for job in jobs:
-        found = diagnose(situation.observed.pods.get(job.name), seconds)
-        if found is not None:
-            lasts = timedelta(seconds=situation.spec.start_deadline_seconds)
-            return Blockage(job.name, found, since + lasts)
+    found = tuple(findings(draft, situation))
+    since = max((finding.since for finding in found), default=None)
+    if since is None:
+        return None
+    for finding in found:
+        if finding.diagnosis is not None:
+            seconds = 0 if finding.diagnosis.final else situation.spec.start_deadline_seconds
+            return Blockage(finding.what, finding.diagnosis, since + timedelta(seconds=seconds))
     return None
 
 
@@ -56,27 +60,28 @@ def is_queued(draft: Draft, situation: Situation) -> bool:
     return bool(jobs) and all(job.state is JobState.HELD for job in jobs)
 
 
+def awaits_answer(draft: Draft, situation: Situation) -> bool:
+    """Whether every Job that the run waits for is still to be made.
+
+    An operator that has just started does not know what it was refused; until it has asked again,
+    what status says of that stands.
+    """
+    parts = running_parts(draft)
+    return bool(parts) and all(is_unanswered(part, situation) for part in parts)
+
+
 def next_finding(draft: Draft, situation: Situation) -> datetime | None:
     """When time alone may show a blockage, or make it one that only a person can end."""
-    found = blockage(draft, situation)
-    if found is not None:
-        return found.deadline
-    started = _starts(draft)
-    pending = [job for job in _at_work(draft, situation) if job.state is JobState.PENDING]
-    times = [started[job.name] + timedelta(seconds=NO_POD_SECONDS) for job in pending]
-    return max(times, default=None)
-
-
-def _starts(draft: Draft) -> dict[str, datetime]:
-    return {
-        part.job_name: part.start_time or draft.run.start_time
-        for part in draft.parts
-        if part.phase is GroupPhase.RUNNING
-    }
+    stuck = blockage(draft, situation)
+    if stuck is not None:
+        return stuck.deadline
+    return max(
+        (f.look_again for f in findings(draft, situation) if f.look_again is not None),
+        default=None,
+    )
 
 
 def _at_work(draft: Draft, situation: Situation) -> list[JobView]:
     jobs = situation.observed.jobs
-    return [
-        jobs[name] for name in sorted(_starts(draft)) if name in jobs and not jobs[name].state.ended
-    ]
+    names = [part.job_name for part in running_parts(draft)]
+    return [jobs[name] for name in names if name in jobs and not jobs[name].state.ended]

@@ -8,10 +8,10 @@ from cascade_operator.api.run import RunConfig
 from cascade_operator.api.status import GroupPhase, GroupStatus, RunStatus
 from cascade_operator.control.domain.draft import Situation
 from cascade_operator.control.domain.leftovers import leftovers
+from cascade_operator.control.domain.limits import memory_of
 from cascade_operator.control.domain.model import Action, CreateConfigMap, CreateJob
 from cascade_operator.control.domain.policies.archiving import ArchiveKind
 from cascade_operator.control.domain.policies.duration import active_deadline_seconds
-from cascade_operator.control.domain.starts import memory_of
 from cascade_operator.control.domain.suspension import run_seconds_left
 from cascade_operator.control.manifests.config_map import build_config_map
 from cascade_operator.control.manifests.job import JobRequest, build_job

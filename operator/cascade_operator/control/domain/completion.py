@@ -100,9 +100,11 @@ def finish_run(draft: Draft, situation: Situation) -> Draft:
     if ending.complete and progress is not None:
         progress = progress.model_copy(update={"percent": 100, "estimated_remaining_seconds": None})
     entry = history_entry(draft.status, phase, str(ending.reason), situation.now)
-    history = [entry, *draft.status.history][: situation.spec.run_history_limit]
+    # One that stands there already was ended before, and its end was taken out of status.
+    earlier = [one for one in draft.status.history if one.number != entry.number]
+    history = [entry, *earlier][: situation.spec.run_history_limit]
     draft = draft.put(progress=progress, history=history)
-    draft = draft.put_run(completion_time=situation.now, suspend_time=None)
+    draft = draft.put_run(completion_time=situation.now, suspend_time=None, held_time=None)
     text = bounded(f"run {draft.run.number}: {ending.message}")
     if ending.complete:
         return draft.note("RunComplete", text)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from cascade_operator.api.quantity import parse_quantity
 from cascade_operator.api.status import (
     Condition,
     ConditionType,
@@ -15,14 +14,21 @@ from cascade_operator.api.status import (
     Phase,
     StageStatus,
 )
-from cascade_operator.control.domain.blockage import blockage, is_queued
+from cascade_operator.control.domain.blockage import (
+    QUEUED,
+    Blockage,
+    awaits_answer,
+    blockage,
+    is_queued,
+)
 from cascade_operator.control.domain.completion import (
     Ending,
     ending_of,
     standing_ending,
 )
 from cascade_operator.control.domain.draft import Draft, Situation, bounded
-from cascade_operator.control.domain.limits import declared_limit
+from cascade_operator.control.domain.limits import bytes_of, declared_limit
+from cascade_operator.control.domain.policies.diagnosis import REFUSALS
 from cascade_operator.control.domain.setbacks import MEMORY_LIMIT_REACHED
 from cascade_operator.control.domain.suspension import suspension_message
 from cascade_operator.control.manifests.labels import STAGE_GROUP
@@ -32,7 +38,6 @@ _Truth = Literal["True", "False"]
 
 RETRYING: Final = "Retrying"
 INVALID_SPEC: Final = "InvalidSpec"
-QUEUED: Final = "Queued"
 SUSPENDED: Final = "Suspended"
 NOT_SUSPENDED: Final = "NotSuspended"
 WITHIN_LIMITS: Final = "WithinLimits"
@@ -137,11 +142,8 @@ def _standing(condition: Condition | None) -> tuple[bool, str, str]:
 def _running_health(draft: Draft, situation: Situation) -> Health:
     if draft.run.suspend_time is not None:
         return Health(SUSPENDED, suspension_message(draft, situation), ready=True)
-    if stuck := blockage(draft, situation):
-        overdue = situation.now >= stuck.deadline
-        return Health(str(stuck.diagnosis.reason), stuck.message, reconciling=True, stalled=overdue)
-    if is_queued(draft, situation):
-        return Health(QUEUED, f"run {draft.run.number}: its Jobs wait in a queue", ready=True)
+    if (stands_still := _standstill(draft, situation)) is not None:
+        return stands_still
     for stage, what in ((draft.prepare, "prepare"), (draft.archive, "archive")):
         if _retry_ahead(stage):
             return Health(RETRYING, f"{what}: {stage.message}", reconciling=True)
@@ -153,6 +155,40 @@ def _running_health(draft: Draft, situation: Situation) -> Health:
     failed = sum(g.phase is GroupPhase.FAILED for g in draft.groups)
     text = f"run {number}: {done} of {len(draft.groups)} groups trained"
     return Health(str(phase), f"{text}, {failed} failed" if failed else text, ready=True)
+
+
+def _standstill(draft: Draft, situation: Situation) -> Health | None:
+    """Of a run none of whose Jobs can start."""
+    if stuck := blockage(draft, situation):
+        return _blocked_health(stuck, draft, situation)
+    if (refused := _standing_refusal(draft)) and awaits_answer(draft, situation):
+        return refused
+    if is_queued(draft, situation):
+        return Health(QUEUED, f"run {draft.run.number}: its Jobs wait in a queue", ready=True)
+    return None
+
+
+def _blocked_health(stuck: Blockage, draft: Draft, situation: Situation) -> Health:
+    reason = str(stuck.diagnosis.reason)
+    # What was found of the spec before is no verdict on a changed one.
+    same_spec = draft.status.observed_generation == situation.observed.session.generation
+    standing = any(
+        c.type is ConditionType.STALLED and c.status == "True" and c.reason == reason
+        for c in draft.status.conditions
+    )
+    overdue = same_spec and (standing or situation.now >= stuck.deadline)
+    # One or the other: kstatus takes whichever stands first, so that a session which is both
+    # would be in progress for ever.
+    return Health(reason, stuck.message, reconciling=not overdue, stalled=overdue)
+
+
+def _standing_refusal(draft: Draft) -> Health | None:
+    standing = {c.type: c for c in draft.status.conditions}
+    ready = standing.get(ConditionType.READY)
+    if ready is None or ready.reason not in REFUSALS:
+        return None
+    stalled = ConditionType.STALLED in standing
+    return Health(ready.reason, ready.message, reconciling=not stalled, stalled=stalled)
 
 
 def _retry_ahead(stage: StageStatus) -> bool:
@@ -177,7 +213,7 @@ def _memory_limited(draft: Draft, situation: Situation) -> tuple[bool, str, str]
     raised = [
         f"{g.name} {g.memory_limit}"
         for g in draft.groups
-        if g.attempt > 0 and g.memory_limit and parse_quantity(g.memory_limit) > declared
+        if g.attempt > 0 and bytes_of(g.memory_limit) > declared
     ]
     if raised:
         return True, "LimitRaised", f"with more than the declared limit: {', '.join(raised)}"

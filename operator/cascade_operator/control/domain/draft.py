@@ -17,6 +17,7 @@ from cascade_operator.api.status import (
 from cascade_operator.control.domain.model import Event, EventType, Observed
 
 _TEXT_MOST: Final = 1024
+_LINE_MOST: Final = 160
 _ELLIPSIS: Final = "..."
 
 Part = StageStatus | GroupStatus
@@ -28,9 +29,9 @@ def bounded(text: str, most: int = _TEXT_MOST) -> str:
     return text if len(text) <= most else text[: most - len(_ELLIPSIS)] + _ELLIPSIS
 
 
-def is_terminal(group: GroupStatus) -> bool:
-    """Whether a group needs no further Job."""
-    return group.phase in (GroupPhase.SUCCEEDED, GroupPhase.FAILED)
+def is_terminal(part: Part) -> bool:
+    """Whether a group, or a stage, needs no further Job."""
+    return part.phase in (GroupPhase.SUCCEEDED, GroupPhase.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ class Draft:
         return self.put_run(archive=self.archive.model_copy(update=changes))
 
     def put_group(self, name: str, **changes: Any) -> Draft:
-        """Changes fields of one group."""
+        """Changes fields of one group; there are up to 63, so a message has one line."""
+        if "message" in changes:
+            changes["message"] = bounded(changes["message"], _LINE_MOST)
         return self.put(
             groups=[
                 group.model_copy(update=changes) if group.name == name else group

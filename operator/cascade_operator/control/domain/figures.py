@@ -44,5 +44,7 @@ def fill_pending(draft: Draft, results: list[GroupResult]) -> Draft:
     for group in draft.groups:
         pending = group.phase is GroupPhase.SUCCEEDED and group.reason == FIGURES_PENDING
         if pending and group.name in known:
-            draft = draft.put_group(group.name, **group_figures(known[group.name]))
+            result = known[group.name]
+            calls = result.calls if group.calls is None else group.calls.at_least(result.calls)
+            draft = draft.put_group(group.name, **group_figures(result), calls=calls)
     return draft

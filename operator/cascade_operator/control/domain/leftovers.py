@@ -46,7 +46,8 @@ def next_expiry(status: TrainingSessionStatus, situation: Situation) -> datetime
     runs = {run_of(job.labels) for job in observed.jobs.values()}
     runs |= {run_of_config_map(name) for name in observed.config_maps}
     times = [_expiry(run, status, situation) for run in runs if run is not None]
-    return min((time for time in times if time is not None), default=None)
+    # What has expired and is still there is being deleted; it must not hide what expires next.
+    return min((time for time in times if time is not None and time > situation.now), default=None)
 
 
 def _wanted(job: JobView, run: RunStatus) -> bool:

@@ -18,6 +18,11 @@ from cascade_operator.api.records import Progress, TerminationMessage
 from cascade_operator.api.resolve import Defaults
 from cascade_operator.api.session import TrainingSessionSpec
 from cascade_operator.api.status import TrainingSessionStatus
+from cascade_operator.control.domain.policies.publishing import PublishReason
+from cascade_operator.control.manifests.published import PublishRequest
+
+PROGRESS_SECONDS: Final = 30.0
+"""How often a run with Jobs at work is looked at for live figures, and these are written."""
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -35,7 +40,8 @@ class JobState(StrEnum):
     FAILED = "Failed"
     """Failed for good (each Job runs one pod), and its pod has ended."""
     DELETING = "Deleting"
-    """It has a deletion timestamp: neither there nor gone."""
+    """Neither there nor gone: it has a deletion timestamp, or its end is decided and about to be
+    told."""
 
     @property
     def ended(self) -> bool:
@@ -54,9 +60,13 @@ class JobView:
         started: When its pod started.
         finished: When it ended.
         exit_code: The worker container's, where one ended.
-        reason: The container's or the Job's reason, e.g. ``OOMKilled``.
+        reason: Of a failed Job, in this order: ``OOMKilled`` of the container; the Job's condition
+            where it says more than that a pod failed (``DeadlineExceeded``); the pod's own (e.g.
+            ``Evicted``); the container's; the Job's condition.
         message: The termination message; None where it is missing or was not ours.
         memory_limit: The worker container's limit in bytes.
+        pending_since: Of a pending Job, since when it waits for a pod that runs: it was made, its
+            queue let it go, or its last pod was lost. None to count from the attempt's start.
     """
 
     name: str
@@ -68,23 +78,46 @@ class JobView:
     reason: str = ""
     message: TerminationMessage | None = None
     memory_limit: int = 0
+    pending_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A pod of a Job that has not started, as far as it says why.
+    """Why the pod of a pending Job does not run, as far as the cluster says it.
 
     Attributes:
         job: Its Job's name.
         unschedulable: The scheduler's words where it finds no node; else empty.
         waiting_reason: Why a container waits, e.g. ``ImagePullBackOff``; else empty.
         waiting_message: The kubelet's words about it.
+        refused: The Job controller's words where it could not make the pod (the message of its
+            ``FailedCreate`` event); empty once there is one.
+        disrupted: Why the cluster took the Job's last pod away, e.g. ``DeletionByTaintManager:
+            node n1 is lost``; empty where none was taken, or another runs.
     """
 
     job: str
     unschedulable: str = ""
     waiting_reason: str = ""
     waiting_message: str = ""
+    refused: str = ""
+    disrupted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """That the API server would not have a child, the last time it was created.
+
+    Attributes:
+        reason: The API server's, e.g. ``Forbidden`` or ``Invalid``; ``NameConflict`` where the name
+            belongs to something else.
+        message: Its words.
+        since: When it was first refused, of the refusals in a row that the adapter remembers.
+    """
+
+    reason: str
+    message: str
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +150,23 @@ class SessionView:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """What came of a request, as an adapter remembers it.
+
+    Attributes:
+        request: The request.
+        reason: ``PUBLISHED``, ``CONFLICT`` or ``UNAVAILABLE``.
+        time: When it was tried.
+        message: Why not, and what to do; empty where it is published.
+    """
+
+    request: PublishRequest
+    reason: PublishReason
+    time: datetime
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything a plan depends on, but the time.
 
@@ -126,7 +176,14 @@ class Observed:
         config_maps: The names of its ConfigMaps.
         progress: Live figures by group key or stage name; may be empty.
         defaults: What the operator was started with.
-        pods: Pods that have not started, by their Job's name.
+        pods: What is known of the pods of pending Jobs, by their Job's name.
+        refused: Children whose last ``create`` was refused, by name. An adapter keeps this in
+            memory alone: it drops a name once a ``create`` of it succeeds.
+        progress_seconds: How often live figures alone may be written. A cluster's store pays for
+            each write; a single machine's does not.
+        publication: What came of the session's last ``publish``; kept in memory alone.
+        reads_any_redis: Whether programs are read from whatever Redis a session names: on its
+            user's own machine, never in a cluster.
     """
 
     session: SessionView
@@ -135,6 +192,10 @@ class Observed:
     progress: Mapping[str, Progress]
     defaults: Defaults
     pods: Mapping[str, PodView] = field(default_factory=lambda: _EMPTY)
+    refused: Mapping[str, Refusal] = field(default_factory=lambda: _EMPTY)
+    progress_seconds: float = PROGRESS_SECONDS
+    publication: Publication | None = None
+    reads_any_redis: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +226,14 @@ class DeleteConfigMap:
     name: str
 
 
-Action = CreateConfigMap | CreateJob | DeleteJob | DeleteConfigMap
+@dataclass(frozen=True, slots=True)
+class PublishProgram:
+    """Publishes a program; its outcome is observed in the next turn."""
+
+    request: PublishRequest
+
+
+Action = CreateConfigMap | CreateJob | DeleteJob | DeleteConfigMap | PublishProgram
 
 
 class EventType(StrEnum):

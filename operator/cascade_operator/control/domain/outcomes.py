@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from cascade_operator.api.quantity import format_quantity, parse_duration
 from cascade_operator.api.records import ArchiveResult, GroupResult, PrepareResult
@@ -17,8 +17,12 @@ from cascade_operator.control.domain.figures import (
 )
 from cascade_operator.control.domain.model import JobState, JobView
 from cascade_operator.control.domain.policies.archiving import ArchiveKind
+from cascade_operator.control.domain.policies.retry import OOM_KILLED
 from cascade_operator.control.domain.setbacks import Setback, setback
 from cascade_operator.control.manifests.labels import STAGE_ARCHIVE, STAGE_GROUP, STAGE_PREPARE
+
+RUN_DATA_GONE: Final = "RunDataGone"
+"""Why a part that had succeeded is open again: what it left in Redis was lost."""
 
 
 def read_outcomes(draft: Draft, situation: Situation) -> Draft:
@@ -62,15 +66,15 @@ def _read_prepare(draft: Draft, situation: Situation) -> Draft:
 
 
 def _reopen_lost_groups(draft: Draft, restored: Collection[str]) -> Draft:
-    """Trains again what finished before the run's data was lost and stood in no archive.
+    """Trains again what had finished when the run's data was restored, and stood in no archive.
 
     A worker that still finds its checkpoint whole ends at once with the same result.
     """
     for group in draft.groups:
         if group.phase is GroupPhase.SUCCEEDED and group.name not in restored:
-            text = "finished before the run's data was lost, and stands in no archive"
+            text = "had finished when the run's data was restored, and stands in no archive"
             draft = draft.put_group(
-                group.name, phase=GroupPhase.PENDING, reason="RunDataGone", message=text
+                group.name, phase=GroupPhase.PENDING, reason=RUN_DATA_GONE, message=text
             ).warn("GroupLost", f"group {group.name} {text}")
     return draft
 
@@ -133,6 +137,8 @@ def _archived(draft: Draft, job: JobView, situation: Situation) -> Draft:
             # Kept only where the group's own figures are missing: see best_of.
             best=result.best or draft.status.best,
         )
+        if result.program is not None:
+            draft = draft.put_run(program=result.program)
     draft = draft.put_archive(**done).put_run(
         last_archive_time=(job.finished or situation.now).replace(microsecond=0),
         archived_groups=[g.name for g in draft.groups if g.name in groups],
@@ -171,11 +177,14 @@ def _prepare_again(draft: Draft, part: Part) -> Draft:
         return draft
     text = "the run's data is gone from Redis; prepare restores it from the last archive"
     return draft.put_prepare(
-        phase=GroupPhase.PENDING, retry_time=None, reason="RunDataGone", message=text
-    ).warn("RunDataGone", text)
+        phase=GroupPhase.PENDING, retry_time=None, reason=RUN_DATA_GONE, message=text
+    ).warn(RUN_DATA_GONE, text)
 
 
 def _tell(draft: Draft, prefix: str, what: str, back: Setback) -> Draft:
+    if back.oom_killed:
+        # Of its own, since the next attempt may start in this step and clears the reason.
+        draft = draft.warn(OOM_KILLED, f"{what}: the kernel killed it for memory")
     if back.final:
         return draft.warn(f"{prefix}Failed", bounded(f"{what} failed for good: {back.summary}"))
     if back.more_memory:

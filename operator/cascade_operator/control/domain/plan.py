@@ -28,19 +28,27 @@ from cascade_operator.control.domain.conditions import (
     waiting_conditions,
 )
 from cascade_operator.control.domain.draft import Draft, Situation
+from cascade_operator.control.domain.evidence import corrected
+from cascade_operator.control.domain.holding import hold_or_release
 from cascade_operator.control.domain.leftovers import next_expiry
 from cascade_operator.control.domain.model import Observed, Plan
 from cascade_operator.control.domain.outcomes import read_outcomes
+from cascade_operator.control.domain.pace import paced
 from cascade_operator.control.domain.progress import progress_of, spent_of
+from cascade_operator.control.domain.publication import look_at_publication, next_publication
 from cascade_operator.control.domain.run_start import selection_problem, start_run, trigger
 from cascade_operator.control.domain.scheduling import look_at_schedule
 from cascade_operator.control.domain.starts import archive_clock, start_attempts
 from cascade_operator.control.domain.suspension import suspend_or_resume
-
-PROGRESS_SECONDS: Final = 15.0
-"""How often a run with Jobs at work is looked at for live figures."""
+from cascade_operator.control.domain.waits import tell_blockage, with_waits
 
 _PROBLEMS_SHOWN: Final = 10
+
+STATUS_CORRECTED: Final = "StatusCorrected"
+_CORRECTED: Final = (
+    "somebody else wrote this session's status; it says again what its Jobs do. Let nobody but the "
+    "operator write trainingsessions/status"
+)
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -68,9 +76,19 @@ def plan(observed: Observed, now: datetime) -> Plan:
         return _plan(_rolled_up(draft, situation))
     if draft.status.run is None:
         return _plan(_waiting(draft, situation))
+    return _step_of_run(draft, situation)
+
+
+def _step_of_run(draft: Draft, situation: Situation) -> Plan:
+    session = situation.observed.session
+    if (proven := corrected(draft, situation)) is not draft:
+        # Nothing is done on the word of a status that was wrong: what is written now is observed.
+        return _plan(_rolled_up(proven.warn(STATUS_CORRECTED, _CORRECTED), situation))
     if draft.run.completion_time is None:
         draft = suspend_or_resume(draft, situation)
         draft = read_outcomes(draft, situation)
+        draft = hold_or_release(draft, situation)
+        draft = with_waits(draft, situation)
         draft = draft.put(best=best_of(draft.groups, draft.status.best))
         draft = with_calls(draft, situation)
         draft = draft.put(progress=progress_of(draft, situation))
@@ -78,12 +96,14 @@ def plan(observed: Observed, now: datetime) -> Plan:
         draft = finish_run(draft, situation)
         if draft.run.completion_time is None:
             draft = start_attempts(draft, situation)
-    draft = _rolled_up(draft, situation)
+    draft = tell_blockage(_rolled_up(draft, situation), session.status)
+    draft, publish = look_at_publication(draft, situation)
+    draft, held_back = paced(draft, situation)
     return Plan(
-        actions=children(situation),
+        actions=(*children(situation), *(() if publish is None else (publish,))),
         status=draft.status,
         events=draft.events,
-        requeue_after=_requeue_after(draft, situation),
+        requeue_after=_requeue_after(draft, situation, held_back),
     )
 
 
@@ -137,7 +157,7 @@ def _rolled_up(draft: Draft, situation: Situation) -> Draft:
     )
 
 
-def _requeue_after(draft: Draft, situation: Situation) -> float | None:
+def _requeue_after(draft: Draft, situation: Situation, held_back: datetime | None) -> float | None:
     """Seconds until time alone changes the plan.
 
     A retry, an archive's interval, the schedule, a time to live, live figures.
@@ -146,12 +166,18 @@ def _requeue_after(draft: Draft, situation: Situation) -> float | None:
     if draft.run.completion_time is None:
         parts = (draft.archive,) if draft.run.suspend_time is not None else draft.parts
         if any(part.phase is GroupPhase.RUNNING for part in parts):
-            waits.append(PROGRESS_SECONDS)
+            waits.append(situation.observed.progress_seconds)
+    if held_back is not None:
+        waits.append((held_back - situation.now).total_seconds())
     return min((wait for wait in waits if wait > 0), default=None)
 
 
 def _coming(draft: Draft, situation: Situation) -> Iterator[datetime]:
-    for time in (draft.status.next_schedule_time, next_expiry(draft.status, situation)):
+    for time in (
+        draft.status.next_schedule_time,
+        next_expiry(draft.status, situation),
+        next_publication(draft.status, situation),
+    ):
         if time is not None:
             yield time
     if draft.run.completion_time is not None:

@@ -38,6 +38,7 @@ def progress_of(draft: Draft, situation: Situation) -> ProgressStatus:
         waits=max(before.waits, calls.waits),
         saved_calls=max(before.saved_calls, calls.saved_calls),
         saved_tokens=max(before.saved_tokens, calls.saved_tokens),
+        last_update_time=before.last_update_time,
     )
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from cascade_operator.api.groups import NodeGroup, select_groups
-from cascade_operator.api.quantity import format_quantity, parse_quantity
+from cascade_operator.api.quantity import format_quantity
 from cascade_operator.api.spec_hash import spec_hash
 from cascade_operator.api.status import (
     GroupStatus,
@@ -20,7 +20,7 @@ from cascade_operator.api.status import (
     TrainingSessionStatus,
 )
 from cascade_operator.control.domain.draft import Draft, Situation
-from cascade_operator.control.domain.limits import declared_limit, most_per_job
+from cascade_operator.control.domain.limits import bytes_of, declared_limit, most_per_job
 from cascade_operator.control.domain.model import SessionView
 from cascade_operator.control.domain.policies.memory import first_limit
 from cascade_operator.control.manifests.labels import (
@@ -28,12 +28,16 @@ from cascade_operator.control.manifests.labels import (
     STAGE_ARCHIVE,
     STAGE_GROUP,
     STAGE_PREPARE,
+    run_of,
 )
+from cascade_operator.control.manifests.naming import run_of_config_map
 
 SESSION_ID_FORMAT: Final = "%Y%m%dT%H%M%SZ"
 REPLACED: Final = "Replaced"
 """Why a run stands in history that another one replaced."""
 _REQUEST_MOST: Final = 253
+_RUNS_MOST: Final = 2**31 - 1
+"""What status can count."""
 
 
 class Trigger(StrEnum):
@@ -87,8 +91,8 @@ def start_run(draft: Draft, situation: Situation, why: Trigger) -> Draft:
     """Puts a new run in the place of the last one, whose archives and figures go to history."""
     session = situation.observed.session
     before = draft.status
-    number = 1 if before.run is None else before.run.number + 1
-    groups = _group_statuses(situation, before.groups)
+    number = next_run_number(before, newest_run(situation))
+    groups = group_statuses(situation, before.groups)
     draft = draft.put(
         phase=Phase.PREPARING,
         run=RunStatus(
@@ -112,6 +116,29 @@ def start_run(draft: Draft, situation: Situation, why: Trigger) -> Draft:
         last_retrain_request=retrain_request(session.annotations) or before.last_retrain_request,
     )
     return draft.note("RunStarted", f"run {number} of {len(groups)} groups: {why}")
+
+
+def next_run_number(before: TrainingSessionStatus, newest: int) -> int:
+    """The number after all that are known.
+
+    Args:
+        before: The status so far; one that was lost knows none.
+        newest: The highest that any child bears.
+    """
+    last = 0 if before.run is None else before.run.number
+    number = max(last, newest) + 1
+    if number <= _RUNS_MOST:
+        return number
+    # No run comes so far; somebody wrote it there.
+    return max((entry.number for entry in before.history if entry.number < last), default=0) + 1
+
+
+def newest_run(situation: Situation) -> int:
+    """The highest run that any Job or ConfigMap of the session is of; 0 where there is none."""
+    observed = situation.observed
+    runs = {run_of(job.labels) for job in observed.jobs.values()}
+    runs |= {run_of_config_map(name) for name in observed.config_maps}
+    return max((run for run in runs if run is not None), default=0)
 
 
 def next_session_id(last: RunStatus | None, now: datetime) -> str:
@@ -170,11 +197,15 @@ def _stage(situation: Situation, stage: str) -> StageStatus:
     return StageStatus(memory_limit=format_quantity(declared_limit(situation.spec, stage)))
 
 
-def _group_statuses(situation: Situation, last: list[GroupStatus]) -> list[GroupStatus]:
+def group_statuses(situation: Situation, last: list[GroupStatus]) -> list[GroupStatus]:
+    """The groups that the spec selects, none begun.
+
+    Args:
+        situation: The spec.
+        last: Groups of a run before, whose peaks the first limits follow.
+    """
     spec = situation.spec
-    peaks = {
-        tuple(group.nodes): parse_quantity(group.peak_memory) for group in last if group.peak_memory
-    }
+    peaks = {tuple(g.nodes): peak for g in last if (peak := bytes_of(g.peak_memory))}
     return [
         GroupStatus(
             name=group.key,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cascade_operator.api.exit_codes import ExitCode
-from cascade_operator.api.quantity import format_quantity, parse_quantity
+from cascade_operator.api.quantity import format_quantity
 from cascade_operator.api.records import Failure
 from cascade_operator.api.status import GroupPhase
 from cascade_operator.control.domain.draft import Part, Situation, bounded
-from cascade_operator.control.domain.limits import declared_limit, most_per_job
+from cascade_operator.control.domain.limits import memory_of, most_per_job
 from cascade_operator.control.domain.model import JobView
 from cascade_operator.control.domain.policies.memory import escalate
 from cascade_operator.control.domain.policies.retry import (
+    DEADLINE_EXCEEDED,
     OOM_KILLED,
     STOPPED_PAUSE_SECONDS,
     Verdict,
@@ -26,6 +27,9 @@ from cascade_operator.control.domain.policies.retry import (
 from cascade_operator.control.manifests.labels import STAGE_PREPARE
 
 MEMORY_LIMIT_REACHED: Final = "MemoryLimitReached"
+_ATTEMPTS_MOST: Final = 10_000
+"""What status can count: a worker that is stopped again and again must end some day."""
+_SAYS_NOTHING: Final = frozenset({"", "BackoffLimitExceeded", "PodFailurePolicy"})
 
 _REASON_BY_EXIT_CODE: Final[Mapping[int, str]] = {
     int(ExitCode.SPEC): "InvalidSpec",
@@ -47,6 +51,7 @@ class Setback:
         final: There is no further attempt.
         data_gone: The run's data has to be prepared again first.
         more_memory: The next attempt has a higher limit.
+        oom_killed: The kernel ended the attempt.
         summary: For an event.
     """
 
@@ -55,6 +60,7 @@ class Setback:
     data_gone: bool
     more_memory: bool
     summary: str
+    oom_killed: bool = False
 
 
 def setback(part: Part, job: JobView, stage: str, situation: Situation) -> Setback:
@@ -67,12 +73,15 @@ def setback(part: Part, job: JobView, stage: str, situation: Situation) -> Setba
         situation: Spec and time.
     """
     verdict = judge(job.exit_code, job.reason)
+    if part.attempt >= _ATTEMPTS_MOST:
+        verdict = Verdict.FAIL
     told = _told(job)
     changes: dict[str, Any] = {"reason": _reason(job), "message": bounded(told)}
     if peak := _peak(job):
         changes["peak_memory"] = format_quantity(peak)
     if verdict is Verdict.MORE_MEMORY:
-        return _more_memory(part, changes, stage, situation)
+        back = _more_memory(part, changes, stage, situation)
+        return replace(back, oom_killed=job.reason == OOM_KILLED)
     if verdict is Verdict.RESUME:
         again = _at(job, situation, STOPPED_PAUSE_SECONDS)
         return _again(changes, again, f"told to stop: {told}", verdict)
@@ -87,8 +96,7 @@ def setback(part: Part, job: JobView, stage: str, situation: Situation) -> Setba
 
 
 def _more_memory(part: Part, changes: dict[str, Any], stage: str, situation: Situation) -> Setback:
-    limit = parse_quantity(part.memory_limit) if part.memory_limit else 0
-    limit = limit or declared_limit(situation.spec, stage)
+    limit = memory_of(part, stage, situation)
     most = most_per_job(situation.spec, stage)
     raised = escalate(limit, factor=situation.spec.memory.escalation_factor, most=most)
     if raised is None:
@@ -132,11 +140,11 @@ def _at(job: JobView, situation: Situation, seconds: float) -> datetime:
 
 
 def _reason(job: JobView) -> str:
-    if job.reason == OOM_KILLED:
-        return OOM_KILLED
+    if job.reason in (OOM_KILLED, DEADLINE_EXCEEDED):
+        return job.reason
     if job.exit_code is not None and job.exit_code in _REASON_BY_EXIT_CODE:
         return _REASON_BY_EXIT_CODE[job.exit_code]
-    return bounded(job.reason, 128) or "Error"
+    return "Error" if job.reason in _SAYS_NOTHING else bounded(job.reason, 128)
 
 
 def _told(job: JobView) -> str:

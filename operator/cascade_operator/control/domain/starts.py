@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from cascade_operator.api.quantity import parse_duration, parse_quantity
+from cascade_operator.api.quantity import parse_duration
 from cascade_operator.api.status import GroupPhase
 from cascade_operator.control.domain.draft import Draft, Part, Situation, is_terminal
-from cascade_operator.control.domain.limits import declared_limit, memory_budget
+from cascade_operator.control.domain.limits import memory_budget, memory_of
 from cascade_operator.control.domain.policies.admission import Request, admit
 from cascade_operator.control.domain.policies.archiving import (
     ArchiveClock,
@@ -100,13 +100,6 @@ def group_standings(draft: Draft) -> dict[str, Standing]:
     """What the lattice policy needs of the groups."""
     by_phase = {GroupPhase.SUCCEEDED: Standing.SUCCEEDED, GroupPhase.FAILED: Standing.FAILED}
     return {group.name: by_phase.get(group.phase, Standing.OPEN) for group in draft.groups}
-
-
-def memory_of(part: Part, stage: str, situation: Situation) -> int:
-    """The limit in bytes of a part's current or next attempt."""
-    if part.memory_limit:
-        return parse_quantity(part.memory_limit)
-    return declared_limit(situation.spec, stage)
 
 
 def _requests(draft: Draft, situation: Situation, due: ArchiveKind | None) -> Iterator[Request]:

@@ -58,7 +58,7 @@ def run_seconds_left(run: RunStatus, situation: Situation) -> int:
         run.start_time,
         situation.now,
         parse_duration(situation.spec.budget.max_duration),
-        paused_seconds(run.paused_seconds, run.suspend_time, situation.now),
+        paused_seconds(run.paused_seconds, run.suspend_time or run.held_time, situation.now),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from cascade_operator.api.status import TrainingSessionStatus
 from cascade_operator.control.domain.model import Event, Observed, SessionView
+from cascade_operator.control.manifests.published import PublishRequest
 
 ChildKind = Literal["Job", "ConfigMap"]
 
@@ -67,8 +68,25 @@ class ClusterPort(Protocol):
         """
         ...
 
-    async def delete(self, kind: ChildKind, namespace: str, name: str) -> None:
-        """Deletes a child, and the pod of a Job; one that is gone is fine."""
+    async def delete(self, kind: ChildKind, session: SessionView, name: str) -> None:
+        """Deletes a session's child, and the pod of a Job; one that is gone is fine."""
+        ...
+
+    async def publish(self, request: PublishRequest) -> None:
+        """Publishes a program, and remembers in memory what came of it.
+
+        Reads ``RunKeys(uid, run).program()`` from the operator's own Redis, makes the ConfigMap
+        with ``build_published``, then creates it; or replaces one that is there with its
+        ``resourceVersion``, unless ``may_replace`` says why not, or ``is_published`` that it holds
+        this already. ``observe`` shows the session's last outcome as ``Observed.publication``:
+
+        - ``PUBLISHED``: written, or found as it should be;
+        - ``CONFLICT``: with the words of ``may_replace``;
+        - ``UNAVAILABLE``: Redis has no such key or does not answer, the bytes are not the program,
+          or the API server refused the ConfigMap; with what to do.
+
+        Doing it twice does no harm.
+        """
         ...
 
     async def write_status(self, session: SessionView, status: TrainingSessionStatus) -> None:

@@ -12,6 +12,16 @@ from typing import Final
 from cascade_operator.api.exit_codes import ExitCode
 
 OOM_KILLED: Final = "OOMKilled"
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+TAKEN_AWAY: Final = frozenset(
+    {"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Terminated", "NodeAffinity"}
+    | {"OutOfcpu", "OutOfmemory", "OutOfpods", "OutOfephemeral-storage", "UnexpectedAdmissionError"}
+)
+"""What a pod says whose node took it away, or would not take it: nothing about the worker.
+
+Most of these never fail a Job: the pod has the condition ``DisruptionTarget``, and the Job gets
+another one. A kubelet that turns a pod away, or an old one that evicts it, sets no condition.
+"""
 
 BACKOFF_FIRST_SECONDS: Final = 30.0
 BACKOFF_MOST_SECONDS: Final = 600.0
@@ -48,11 +58,17 @@ def judge(exit_code: int | None, reason: str) -> Verdict:
 
     Args:
         exit_code: The worker's; None where no container ended (a deadline, a lost node).
-        reason: The container's or the Job's. A bare 137 says only that something sent SIGKILL, so
-            more memory takes the kernel's word for it: ``OOMKilled``.
+        reason: As in ``JobView``. A bare 137 says only that something sent SIGKILL, so more memory
+            takes the kernel's word for it: ``OOMKilled``. A worker that the Job's deadline had to
+            end hangs: though it says 143 like one told to stop, that counts as a failure, so that
+            it ends. ``BackoffLimitExceeded`` and ``PodFailurePolicy`` say only that a pod failed.
     """
     if reason == OOM_KILLED:
         return Verdict.MORE_MEMORY
+    if reason == DEADLINE_EXCEEDED:
+        return Verdict.RETRY
+    if reason in TAKEN_AWAY and _BY_EXIT_CODE.get(exit_code or 0) is None:
+        return Verdict.RESUME
     return Verdict.RETRY if exit_code is None else _BY_EXIT_CODE.get(exit_code, Verdict.RETRY)
 
 
