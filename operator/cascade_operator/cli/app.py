@@ -13,7 +13,10 @@ from cascade_operator.cli import (
     crd,
     evaluate,
     init,
+    installed,
+    operator,
     plan,
+    rbac,
     report,
     run,
     stages,
@@ -22,11 +25,13 @@ from cascade_operator.cli import (
     worker,
 )
 from cascade_operator.cli.boundary import CascadeGroup, set_debug
+from cascade_operator.cli.cluster import edits, status, top
 from cascade_operator.cli.console import say
 
 TRAIN = "Train"
 LOOK = "Look at results"
 DATA = "Traces"
+CLUSTER = "On a cluster"
 DEVELOP = "Develop and operate"
 
 app = typer.Typer(
@@ -86,7 +91,15 @@ app.command("report", rich_help_panel=LOOK)(report.report)
 app.add_typer(archive.app, name="archive", rich_help_panel=LOOK)
 app.command("evaluate", rich_help_panel=LOOK)(evaluate.evaluate)
 app.add_typer(traces.app, name="traces", rich_help_panel=DATA)
+app.command("status", rich_help_panel=CLUSTER)(status.status)
+app.command("top", rich_help_panel=CLUSTER)(top.top)
+app.command("retrain", rich_help_panel=CLUSTER)(edits.retrain)
+app.command("suspend", rich_help_panel=CLUSTER)(edits.suspend)
+app.command("resume", rich_help_panel=CLUSTER)(edits.resume)
+app.command("operator", rich_help_panel=CLUSTER)(operator.operator)
 app.command("crd", rich_help_panel=DEVELOP)(crd.crd)
+app.command("rbac", rich_help_panel=DEVELOP)(rbac.rbac)
+app.command("installed", rich_help_panel=DEVELOP, hidden=True)(installed.installed)
 app.command("stages", rich_help_panel=DEVELOP)(stages.stages)
 app.command(
     "worker",

@@ -41,6 +41,7 @@ COMMANDS = [
     ["traces", "validate"],
     ["traces", "show"],
     ["crd"],
+    ["rbac"],
     ["stages"],
 ]
 

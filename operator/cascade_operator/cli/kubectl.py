@@ -1,0 +1,87 @@
+"""Entry point of ``kubectl cascade``: the commands for a cluster, and no others.
+
+kubectl runs a program named ``kubectl-cascade`` that it finds on the PATH.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from cascade_operator.cli.boundary import CascadeGroup, set_debug
+from cascade_operator.cli.cluster import edits, status, top
+from cascade_operator.cli.console import say
+
+LOOK = "Look"
+CHANGE = "Change"
+PROGRAM = "kubectl cascade"
+
+app = typer.Typer(
+    name=PROGRAM,
+    cls=CascadeGroup,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Exit codes: 0 done, 1 the watched run failed, 2 wrong command line, 64 no such session, "
+        "an invalid one, or no kubeconfig, 69 the cluster refuses or does not answer, "
+        "130 interrupted."
+    ),
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib import metadata  # noqa: PLC0415 - slow, and needed here alone
+
+        say(f"{PROGRAM} {metadata.version('cascade-operator')}")
+        raise typer.Exit
+
+
+@app.callback()
+def kubectl_cascade(
+    ctx: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Keep a traceback file of an internal error.")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Look at TrainingSessions on a cluster, and steer them.
+
+    A session is applied like any other object: `kubectl apply -f session.yaml`. Then
+    `kubectl cascade status NAME -w` shows how far it is, `kubectl cascade top -A` what all of them
+    do. Context and namespace are kubectl's: the kubeconfig's current ones, unless named.
+    """
+    set_debug(ctx, debug=debug)
+
+
+def _add(name: str, command: Callable[..., None], panel: str) -> None:
+    """Adds a command whose help names it as it is called here."""
+    words = inspect.cleandoc(command.__doc__ or "").replace("`cascade ", f"`{PROGRAM} ")
+    app.command(name, help=words, rich_help_panel=panel)(command)
+
+
+_add("status", status.status, LOOK)
+_add("top", top.top, LOOK)
+_add("retrain", edits.retrain, CHANGE)
+_add("suspend", edits.suspend, CHANGE)
+_add("resume", edits.resume, CHANGE)
+
+
+def main() -> None:
+    """Runs the command line; ends the process with a documented exit code."""
+    app(prog_name=PROGRAM)
+
+
+if __name__ == "__main__":
+    main()
