@@ -1,12 +1,13 @@
 """Runs benchmarks: ``python -m bench [NAME ...]``; without names all of them.
 
-All of them together write bench/results.json and the table in docs/benchmarks.md.
+With ``--write``, and where no name is given, their figures take the place of the former ones in
+bench/results.json and in the table of docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
-import json
 import sys
 import time
 import traceback
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from bench.figure import Figure
 from bench.page import PAGE, write_table
+from bench.results import RESULTS, merge, read_rows, rows_of_today, write_rows
 
 BENCHMARKS = (
     "trace_store",
@@ -23,14 +25,26 @@ BENCHMARKS = (
     "own_overhead",
     "worker_start",
     "server_busy",
+    "operator",
 )
-RESULTS = Path(__file__).with_name("results.json")
+COMMANDS = tuple(f"python -m bench {name}" for name in BENCHMARKS)
 
 
-def main(chosen: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measures, and says which goals were reached."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write their figures down (all together always are)"
+    )
+    options = parser.parse_args()
+    chosen: list[str] = options.names
     unknown = [name for name in chosen if name not in BENCHMARKS]
     if unknown:
-        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     figures: list[Figure] = []
     failed: list[str] = []
     for name in chosen or BENCHMARKS:
@@ -48,11 +62,13 @@ def main(chosen: list[str]) -> None:
         print(f"  after {time.monotonic() - begin:.0f} s", flush=True)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
-    if not chosen:
-        RESULTS.write_text(json.dumps([f.row() for f in figures], indent=2) + "\n", "utf-8")
-        write_table(figures)
-        print(f"written: {RESULTS.relative_to(Path.cwd())}, {PAGE.relative_to(Path.cwd())}")
+    if options.write or not chosen:
+        rows = merge(read_rows(), rows_of_today(figures), COMMANDS)
+        write_rows(rows)
+        write_table(rows)
+        for written in (RESULTS, PAGE):
+            print(f"written: {written.relative_to(Path.cwd())}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

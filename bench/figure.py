@@ -5,8 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +40,6 @@ class Figure:
             return "no goal"
         bound = "at least" if self.at_least else "at most"
         return f"{bound} {self.goal:g}: {'reached' if self.reached else 'MISSED'}"
-
-    def row(self) -> dict[str, Any]:
-        """The row of results.json."""
-        row = asdict(self) | {"value": round(self.value, 3), "reached": self.reached}
-        del row["at_least"]
-        return row
 
 
 def paired_medians(

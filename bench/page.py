@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.figure import Figure
+from bench.results import Row
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
-def write_table(figures: Sequence[Figure]) -> None:
+def write_table(rows: Sequence[Row]) -> None:
     """Replaces the table between the page's two marks."""
     page = PAGE.read_text("utf-8")
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    PAGE.write_text(f"{head}{BEGIN}\n{_table(figures)}\n{END}{tail}", "utf-8")
+    PAGE.write_text(f"{head}{BEGIN}\n{_table(rows)}\n{END}{tail}", "utf-8")
 
 
-def _table(figures: Sequence[Figure]) -> str:
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    rows = [
-        f"| {figure.name} | {figure.value:.3g} | {figure.verdict} | `{figure.command}` |"
-        for figure in figures
+def _table(rows: Sequence[Row]) -> str:
+    lines = [
+        f"| {row.figure.name} | {row.figure.value:.3g} | {row.figure.verdict} "
+        f"| `{row.figure.command}` | {row.day} |"
+        for row in rows
     ]
+    machines = sorted({row.machine for row in rows})
     return "\n".join(
         [
-            f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine}.",
+            f"Measured with {'; '.join(machines)}.",
             "",
-            "| figure | value | goal | measured again by |",
-            "|---|---|---|---|",
-            *rows,
+            "| figure | value | goal | measured again by | last on |",
+            "|---|---|---|---|---|",
+            *lines,
         ]
     )
