@@ -10,6 +10,7 @@ import typer
 
 from cascade_operator.cli import (
     archive,
+    chart,
     crd,
     evaluate,
     init,
@@ -100,6 +101,7 @@ app.command("operator", rich_help_panel=CLUSTER)(operator.operator)
 app.command("crd", rich_help_panel=DEVELOP)(crd.crd)
 app.command("rbac", rich_help_panel=DEVELOP)(rbac.rbac)
 app.command("installed", rich_help_panel=DEVELOP, hidden=True)(installed.installed)
+app.command("chart", rich_help_panel=DEVELOP, hidden=True)(chart.chart)
 app.command("stages", rich_help_panel=DEVELOP)(stages.stages)
 app.command(
     "worker",
