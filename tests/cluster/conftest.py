@@ -1,0 +1,69 @@
+"""One cluster with a real node for the whole run; one namespace per test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from api.ahead import build_ahead, taken
+from api.toolchain import TestBedError
+from cluster.bed import ClusterBed
+from cluster.deployment import deploy
+from cluster.network import ADDRESS
+from cluster.release import Release
+from cluster.sessions import prepare_namespace
+from cluster.setup import Parts, set_up
+from fakes.model_server import FakeModelServer
+from fakes.ticket_runs import ticket_answers
+
+_PARTS = pytest.StashKey[Parts | TestBedError]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Builds what is missing."""
+    build_ahead(session, _PARTS, set_up)
+
+
+@pytest.fixture(scope="session")
+def bed(request: pytest.FixtureRequest) -> Iterator[ClusterBed]:
+    """The cluster."""
+    made = ClusterBed.create(taken(request.config, _PARTS))
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def operator(bed: ClusterBed) -> Release:
+    """The chart's release for the whole cluster; sessions name their model server themselves."""
+    return deploy(bed, models="http://no-model-server.invalid:11434")
+
+
+@pytest.fixture(scope="session")
+def model_server(bed: ClusterBed) -> Iterator[FakeModelServer]:
+    """Answers the tickets' questions, and is reached by pods."""
+    with FakeModelServer(ticket_answers(), host=ADDRESS) as server:
+        yield server
+
+
+@pytest.fixture
+def models(model_server: FakeModelServer) -> Iterator[FakeModelServer]:
+    """The model server, as quick as it can at the start of a test."""
+    yield model_server
+    model_server.delay = 0.0
+
+
+@pytest.fixture
+def team(bed: ClusterBed, operator: Release) -> Iterator[str]:
+    """A restricted namespace of the test's own, with the tickets' traces."""
+    yield prepare_namespace(bed)
+    bed.delete_namespaces()
+
+
+@pytest.fixture(autouse=True)
+def _whole(bed: ClusterBed) -> Iterator[None]:
+    """Fails the test under which a part of the cluster ended, with the end of its log."""
+    yield
+    bed.check()
