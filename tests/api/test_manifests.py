@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from api.custom_resource import ROOT, sessions_path
-from api.rest import ApiError, wait_for
+from api.rest import wait_for
 from api.scenarios import scenario
 from cascade_operator.api.manifest import read_manifest
 from cascade_operator.api.records import GroupResult, PrepareResult, decode_message
@@ -139,8 +139,8 @@ def test_children_go_with_their_session(control_plane, planned, namespace):
         return [*jobs, *pods, *(m for m in maps if m["metadata"].get("ownerReferences"))]
 
     wait_for("all children are gone", lambda: not left())
-    with pytest.raises(ApiError, match="NotFound"):
-        rest.get(sessions_path(namespace, planned.view.name))
+    sessions = sessions_path(namespace)
+    wait_for("the session itself is gone", lambda: not rest.get(sessions)["items"])
 
 
 def test_the_quickstart_is_what_the_models_read(planned):
