@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 OTHERS := tests --ignore=tests/api --ignore=tests/wiring --ignore=tests/cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults test-cluster browser testbed image check docs bench fmt generate lock clean
+.PHONY: help setup demo test test-faults test-cluster browser testbed node image check docs bench fmt generate lock clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +29,10 @@ demo: $(STAMP) ## Train a real four-agent cascade on this machine: no cluster, n
 	@$(BIN)/cascade run examples/quickstart.yaml --retrain
 
 test: $(STAMP) browser testbed ## Run the tests (all but the faults), in three processes
-	@$(BIN)/python tests/side_by_side.py $(OTHERS) -- tests/api -m "not faults" -- tests/wiring
+	@$(BIN)/python tests/side_by_side.py $(OTHERS) -- tests/api -m "not faults" -- tests/wiring -m "not faults"
 
-test-faults: $(STAMP) testbed ## Run the faults of a cluster: an operator killed fifty times, ...
-	@$(BIN)/python -m pytest tests/api -m faults
+test-faults: $(STAMP) testbed ## Run the faults: an operator killed fifty times, a run that loses its Redis, ...
+	@$(BIN)/python tests/side_by_side.py tests/api -m faults -- tests/wiring -m faults
 
 # A test opens reports in the machine's own Chromium; without one it fails and says so.
 browser:
@@ -55,8 +55,10 @@ testbed: $(STAMP) ## Build the control plane that tests run against (once, some 
 	  { echo "openssl is needed for the test bed's certificates: install it" >&2; exit 1; }
 	@PYTHONPATH=tests:operator $(BIN)/python -m api build
 
-test-cluster: $(STAMP) ## Run the tests on a real node: kubelet, containers, Redis, models (root, Debian)
+node: $(STAMP) ## Build and fetch what that node is made of (once, some twenty minutes; root, Debian)
 	@PYTHONPATH=tests:operator $(BIN)/python -m cluster setup
+
+test-cluster: node ## Run the tests on a real node: kubelet, containers, Redis, models (root, Debian)
 	@$(BIN)/python -m pytest tests/cluster --timeout 1200
 
 # BASE: an image with Python 3.11 or newer and its venv. IMAGE and TAG: what the two are called.

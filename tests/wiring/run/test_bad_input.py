@@ -120,6 +120,7 @@ def test_a_server_that_refuses_connections_is_named(tmp_path):
     assert "PrepareFailed" in ended.text
 
 
+@pytest.mark.faults
 def test_after_an_outage_nothing_that_was_done_is_done_again(tmp_path):
     port = _closed_port()
     url = f"http://127.0.0.1:{port}"
