@@ -15,15 +15,21 @@ help: ## Show the targets
 
 setup: $(STAMP) ## Install everything into .venv (each other target does this by itself)
 
-$(STAMP): pyproject.toml requirements/dev.lock requirements/data.lock
+$(STAMP): pyproject.toml requirements/installer.lock requirements/dev.lock requirements/data.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up $(VENV) (about two minutes the first time) ..."
+	@echo "Setting up $(VENV) (half a minute the first time, without the downloads) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.lock
-	@$(PIP) install --quiet --no-deps --require-hashes -r requirements/data.lock
+	@$(PIP) install $(LOCKED) -r requirements/installer.lock
+	@$(call install,requirements/dev.lock)
+	@$(call install,requirements/data.lock)
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+LOCKED := --quiet --no-deps --require-hashes
+# uv needs seconds for what takes pip two minutes; pip knows its own settings of a machine, such as an index.
+install = $(BIN)/uv pip install --python $(BIN)/python $(LOCKED) -r $(1) || \
+  { echo "uv could not install $(1): pip tries ..." >&2; $(PIP) install $(LOCKED) -r $(1); }
 
 demo: $(STAMP) ## Train a real four-agent cascade on this machine: no cluster, no account
 	@$(BIN)/cascade run examples/quickstart.yaml --retrain
@@ -117,7 +123,6 @@ generate: $(STAMP) ## Write the generated files anew (the CRD, the roles, the ch
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-header
 lock: $(STAMP) ## Write the locks anew
-	@$(PIP) install --quiet uv
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
 	  --no-emit-index-url --no-header pyproject.toml -o requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --no-deps --python-version 3.11 --generate-hashes \
@@ -125,6 +130,7 @@ lock: $(STAMP) ## Write the locks anew
 	@$(LOCK) --constraints requirements/dev.lock --extra operator pyproject.toml -o requirements/operator.lock
 	@$(LOCK) --constraints requirements/dev.lock --extra worker pyproject.toml -o requirements/worker.lock
 	@$(LOCK) --constraints requirements/dev.lock requirements/build.in -o requirements/build.lock
+	@$(LOCK) --upgrade requirements/installer.in -o requirements/installer.lock
 	@$(LOCK) --constraints requirements/data.lock --no-deps requirements/traces.in -o requirements/traces.lock
 
 clean: ## Remove .venv and the local state
