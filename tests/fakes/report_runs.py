@@ -12,7 +12,6 @@ from cascade_operator.agents.candidate import Candidate, Demonstration
 from cascade_operator.api.groups import NodeGroup
 from cascade_operator.api.records import CallFigures, GroupResult
 from cascade_operator.api.run import RunConfig
-from cascade_operator.api.session import TrainingSessionSpec
 from cascade_operator.api.status import StopReason
 from cascade_operator.archive.model import GroupArchive, RunArchive, SplitRow
 from cascade_operator.report.build import RunSources
@@ -22,6 +21,7 @@ from cascade_operator.training.pool import CandidatePool
 from cascade_operator.training.posterior import Posterior
 from cascade_operator.training.results import result_document
 from cascade_operator.training.trial import Origin, Trial
+from fakes.worker_jobs import run_config as tiny_run
 
 SESSION_ID = "20260102T030405Z"
 NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)
@@ -51,17 +51,9 @@ def run_config(count: int) -> RunConfig:
         }
         for i, name in enumerate(node_names(count))
     ]
-    spec = {"cascade": {"tiers": tiers}, "traces": {"file": "traces.jsonl"}}
-    return RunConfig(
-        namespace="team-a",
-        name="support",
-        uid="u-1",
-        run=3,
-        session_id=SESSION_ID,
-        spec_hash="v1-0",
-        spec=TrainingSessionSpec.model_validate(spec),
-        groups=[group.key for group in node_groups(count)],
-    )
+    config = tiny_run(cascade={"tiers": tiers})
+    groups = [group.key for group in node_groups(count)]
+    return config.model_copy(update={"session_id": SESSION_ID, "groups": groups})
 
 
 def pool(count: int, instructions: str = "Write {node} well.\nNever guess.") -> CandidatePool:

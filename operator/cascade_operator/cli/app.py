@@ -1,12 +1,6 @@
 """The ``cascade`` command and its parts, listed by theme."""
 
-# ruff: noqa: PLC0415 - heavy modules load only when their command runs
-
 from __future__ import annotations
-
-from typing import Annotated
-
-import typer
 
 from cascade_operator.cli import (
     archive,
@@ -25,9 +19,8 @@ from cascade_operator.cli import (
     validate,
     worker,
 )
-from cascade_operator.cli.boundary import CascadeGroup, set_debug
 from cascade_operator.cli.cluster import edits, status, top
-from cascade_operator.cli.console import say
+from cascade_operator.cli.command_line import command_line
 
 TRAIN = "Train"
 LOOK = "Look at results"
@@ -35,44 +28,9 @@ DATA = "Traces"
 CLUSTER = "On a cluster"
 DEVELOP = "Develop and operate"
 
-app = typer.Typer(
-    name="cascade",
-    cls=CascadeGroup,
-    rich_markup_mode="markdown",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=(
-        "Exit codes: 0 done, 2 wrong command line, 64 the session is invalid, 65 the data is, "
-        "69 a service is unavailable, 73 an archive cannot be written, 143 stopped with a "
-        "checkpoint (the same command resumes)."
-    ),
-)
-
-
-def _print_version(value: bool) -> None:
-    if value:
-        from importlib import metadata
-
-        say(f"cascade {metadata.version('cascade-operator')}")
-        raise typer.Exit
-
-
-@app.callback()
-def cascade(
-    ctx: typer.Context,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Keep a traceback file of an internal error.")
-    ] = False,
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
-        ),
-    ] = False,
-) -> None:
-    """Train cascades of LLM agents on human-validated traces.
+app = command_line(
+    "cascade",
+    about="""Train cascades of LLM agents on human-validated traces.
 
     A session is one YAML file: it names the agents (nodes), their traces and the models. A run
     proposes other prompts for each node (candidates), tries combinations of them for every subset
@@ -80,9 +38,13 @@ def cascade(
 
     Start here: `cascade init`, `cascade plan`, `cascade run`, `cascade archive ls`. Runs write
     below `.cascade/` only. The same session is what `kubectl apply` takes in a cluster.
-    """
-    set_debug(ctx, debug=debug)
-
+    """,
+    epilog=(
+        "Exit codes: 0 done, 2 wrong command line, 64 the session is invalid, 65 the data is, "
+        "69 a service is unavailable, 73 an archive cannot be written, 143 stopped with a "
+        "checkpoint (the same command resumes)."
+    ),
+)
 
 app.command("init", rich_help_panel=TRAIN)(init.init)
 app.command("run", rich_help_panel=TRAIN)(run.run)

@@ -7,62 +7,28 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
 
-import typer
-
-from cascade_operator.cli.boundary import CascadeGroup, set_debug
 from cascade_operator.cli.cluster import edits, status, top
-from cascade_operator.cli.console import say
+from cascade_operator.cli.command_line import command_line
 
 LOOK = "Look"
 CHANGE = "Change"
 PROGRAM = "kubectl cascade"
 
-app = typer.Typer(
-    name=PROGRAM,
-    cls=CascadeGroup,
-    rich_markup_mode="markdown",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = command_line(
+    PROGRAM,
+    about="""Look at TrainingSessions on a cluster, and steer them.
+
+    A session is applied like any other object: `kubectl apply -f session.yaml`. Then
+    `kubectl cascade status NAME -w` shows how far it is, `kubectl cascade top -A` what all of them
+    do. Context and namespace are kubectl's: the kubeconfig's current ones, unless named.
+    """,
     epilog=(
         "Exit codes: 0 done, 1 the watched run failed, 2 wrong command line, 64 no such session, "
         "an invalid one, or no kubeconfig, 69 the cluster refuses or does not answer, "
         "130 interrupted."
     ),
 )
-
-
-def _print_version(value: bool) -> None:
-    if value:
-        from importlib import metadata  # noqa: PLC0415 - slow, and needed here alone
-
-        say(f"{PROGRAM} {metadata.version('cascade-operator')}")
-        raise typer.Exit
-
-
-@app.callback()
-def kubectl_cascade(
-    ctx: typer.Context,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Keep a traceback file of an internal error.")
-    ] = False,
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
-        ),
-    ] = False,
-) -> None:
-    """Look at TrainingSessions on a cluster, and steer them.
-
-    A session is applied like any other object: `kubectl apply -f session.yaml`. Then
-    `kubectl cascade status NAME -w` shows how far it is, `kubectl cascade top -A` what all of them
-    do. Context and namespace are kubectl's: the kubeconfig's current ones, unless named.
-    """
-    set_debug(ctx, debug=debug)
 
 
 def _add(name: str, command: Callable[..., None], panel: str) -> None:
