@@ -7,6 +7,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # What needs neither a control plane nor a node, and trains nothing.
 OTHERS := tests --ignore=tests/api --ignore=tests/wiring --ignore=tests/cluster
 
+# Tests start hundreds of processes: what Python has compiled is kept, whatever the machine says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-faults test-cluster browser testbed node image check docs bench fmt generate lock clean
 
@@ -28,7 +31,7 @@ $(STAMP): pyproject.toml requirements/installer.lock requirements/dev.lock requi
 
 LOCKED := --quiet --no-deps --require-hashes
 # uv needs seconds for what takes pip two minutes; pip knows its own settings of a machine, such as an index.
-install = $(BIN)/uv pip install --python $(BIN)/python $(LOCKED) -r $(1) || \
+install = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $(LOCKED) -r $(1) || \
   { echo "uv could not install $(1): pip tries ..." >&2; $(PIP) install $(LOCKED) -r $(1); }
 
 demo: $(STAMP) ## Train a real four-agent cascade on this machine: no cluster, no account

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.custom_resource import sessions_path
 from api.rest import ApiError, Rest, wait_for
 from cluster.node import Node
 from cluster.plane import NodeControlPlane
@@ -20,6 +21,7 @@ RESTRICTED = {
     "pod-security.kubernetes.io/enforce-version": "latest",
 }
 """Labels of a namespace that takes only pods without any privilege."""
+_OWNERS = (("apps/v1", "deployments"), ("apps/v1", "statefulsets"), ("batch/v1", "jobs"))
 
 
 @dataclass
@@ -105,17 +107,29 @@ class ClusterBed:
 
     def delete_namespaces(self) -> None:
         """Deletes what was made, and waits until their pods have ended."""
-        for name in self.namespaces:
-            try:
-                self.rest.delete(f"/api/v1/namespaces/{name}")
-            except ApiError as error:
-                if error.status != 404:
-                    raise
         gone = set(self.namespaces)
         self.namespaces.clear()
+        for name in gone:
+            self._end_pods(name)
+            self._delete(f"/api/v1/namespaces/{name}")
         wait_for("namespaces are gone", lambda: not gone & self._namespaces(), seconds=120)
         for name in gone:
             self.storage.clear(name)
+
+    def _end_pods(self, namespace: str) -> None:
+        """Ends them first: a namespace that has pods is looked at again only after ten seconds."""
+        self._delete(sessions_path(namespace))
+        for group, plural in _OWNERS:
+            self._delete(f"/apis/{group}/namespaces/{namespace}/{plural}")
+        self._delete(f"/api/v1/namespaces/{namespace}/pods")
+        wait_for("pods have ended", lambda: not self.pods(namespace), seconds=120)
+
+    def _delete(self, path: str) -> None:
+        try:
+            self.rest.delete(path, propagationPolicy="Background")
+        except ApiError as error:
+            if error.status != 404:
+                raise
 
     def _namespaces(self) -> set[str]:
         return {item["metadata"]["name"] for item in self.rest.get("/api/v1/namespaces")["items"]}
