@@ -142,6 +142,8 @@ def test_a_session_lives_by_its_commits(bed, team, models, repository, kustomize
     generation = session.raw()["metadata"]["generation"]
     ended = Plugin(bed.plane.kubeconfig)("suspend", NAME, "-n", TEAM)
     assert ended.code == 0, ended
+    told = " ".join(ended.errors.split())
+    assert f"Flux's Kustomization {FLUX_SYSTEM}/training-result undoes this" in told
     applied.reconcile("undo")
     undone = session.raw()
     assert (undone["spec"]["suspend"], undone["metadata"]["generation"]) == (False, generation + 2)

@@ -200,6 +200,53 @@ def test_retrain_suspend_and_resume_patch_one_field(cluster):
     assert all("fieldManager=kubectl-cascade" in r for r in cluster.requests if "PATCH" in r)
 
 
+_KUSTOMIZATION = {
+    "kustomize.toolkit.fluxcd.io/name": "training",
+    "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+}
+_TRACKED = {
+    "argocd.argoproj.io/tracking-id": "ml_triage:cascade-operator.dev/TrainingSession:team/triage"
+}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        pytest.param(
+            {"labels": _KUSTOMIZATION},
+            ["flux-system/training undoes this", "flux suspend kustomization training -n flux-sys"],
+            id="Flux",
+        ),
+        pytest.param(
+            {"annotations": _TRACKED}, ["application triage undoes this if"], id="Argo CD"
+        ),
+    ],
+)
+def test_who_undoes_a_suspension_is_told(cluster, metadata, words):
+    raw = STATES["finished"].raw()
+    raw["metadata"] |= metadata
+    cluster.put(raw, told=False)
+    for command, field in (("suspend", "spec.suspend: true"), ("resume", "spec.suspend: false")):
+        done = run(command, "triage")
+        assert done.exit_code == 0
+        assert all(word in " ".join(done.stderr.split()) for word in [*words, f"ommit {field}"])
+        assert "note" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({}, id="nobody"),
+        pytest.param({"annotations": {"argocd.argoproj.io/tracking-id": "\x1b[2J"}}, id="no name"),
+    ],
+)
+def test_where_nobody_undoes_it_nothing_is_told(cluster, metadata):
+    raw = STATES["finished"].raw()
+    raw["metadata"] |= metadata
+    cluster.put(raw, told=False)
+    assert run("suspend", "triage").stderr == ""
+
+
 def test_the_commands_need_no_training_package():
     code = (
         "import sys; from cascade_operator.cli import kubectl; "

@@ -63,12 +63,17 @@ def suspend(
 ) -> None:
     """Suspend a session: its Jobs save and leave, an archive keeps what they found.
 
-    Where Git owns the session, commit `spec.suspend: true` instead: the next sync would undo this.
+    Where Git owns the session, commit `spec.suspend: true` instead: the next sync may undo this,
+    and the command says so.
 
     Example: `cascade suspend triage --namespace team`
     """
-    _set_suspend(name, Target(kubeconfig, context, namespace), on=True)
-    say(f"{name}: suspended; its Jobs save and leave")
+    _set_suspend(
+        name,
+        Target(kubeconfig, context, namespace),
+        on=True,
+        done="suspended; its Jobs save and leave",
+    )
 
 
 def resume(
@@ -82,14 +87,18 @@ def resume(
 
     Example: `cascade resume triage --namespace team`
     """
-    where = _set_suspend(name, Target(kubeconfig, context, namespace), on=False)
-    say(f"{name}: resumed")
+    where = _set_suspend(name, Target(kubeconfig, context, namespace), on=False, done="resumed")
     hint(f"watch it: {_program(ctx)} status {name} -n {where} -w")
 
 
-def _set_suspend(name: str, target: Target, *, on: bool) -> str:
+def _set_suspend(name: str, target: Target, *, on: bool, done: str) -> str:
+    from cascade_operator.cli.cluster.git_owner import suspension_note
+
     change = {"spec": {"suspend": on}}
-    where, _ = on_cluster(target, lambda api: _patch(api, target, name, change))
+    where, raw = on_cluster(target, lambda api: _patch(api, target, name, change))
+    say(f"{name}: {done}")
+    if note := suspension_note(raw, on=on):
+        say(note, err=True)
     return where
 
 
