@@ -11,7 +11,7 @@ import pytest
 from api.rest import wait_for
 from cascade_operator.control.manifests.labels import OPERATOR
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.faults]
 
 # As short as the election may be here, so that a test takes seconds: the law is the same.
 QUICK = ("--lease-duration=4", "--lease-renew-deadline=2.5", "--lease-retry-period=0.5")

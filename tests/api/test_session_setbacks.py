@@ -11,6 +11,8 @@ from api.kwok import lost_node
 from api.rest import wait_for
 from api.session_bed import SessionBed
 
+pytestmark = pytest.mark.faults
+
 LIMIT = 1024**3
 
 
