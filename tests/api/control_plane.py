@@ -30,6 +30,7 @@ _CONTROLLERS: Final = (
 )
 # A client of a controller is held to 20 requests a second by default, far below what tests ask.
 _UNHURRIED: Final = ("--kube-api-qps=2000", "--kube-api-burst=4000")
+_NODE_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
 class ControlPlane:
@@ -137,7 +138,7 @@ class ControlPlane:
             wait_for(f"node {name}", lambda m=manifest: self.rest.create("/api/v1/nodes", m))
         for component in self._clients:
             component.wait_ready()
-        wait_for("nodes that take pods", self._nodes_take_pods, seconds=60)
+        wait_for("nodes that take pods", self._nodes_take_pods)
 
     def start_apiserver(self) -> None:
         """Starts an API server that a test has stopped, and its own clients anew."""
@@ -148,10 +149,13 @@ class ControlPlane:
         """Starts controllers, scheduler and kwok anew.
 
         After an outage they would look for the API server again after up to a minute, for which
-        tests would wait.
+        tests would wait. A new kwok would, one time in eight (it starts its parts in random order),
+        leave the nodes alone until the leases of the old one had run out.
         """
         for component in self._clients:
             component.stop()
+        wait_for("nobody's nodes", lambda: self.rest.delete(_NODE_LEASES))
+        for component in self._clients:
             component.start(wait_seconds=0)
         for component in self._clients:
             component.wait_ready()
