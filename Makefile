@@ -68,7 +68,7 @@ node: $(STAMP) ## Build and fetch what that node is made of (once, some twenty m
 	@PYTHONPATH=tests:operator $(BIN)/python -m cluster setup
 
 test-cluster: node ## Run the tests on a real node: kubelet, containers, Redis, models (root, Debian)
-	@$(BIN)/python -m pytest tests/cluster --timeout 1200
+	@$(BIN)/python tests/side_by_side.py tests/cluster --timeout 1200
 
 # BASE: an image with Python 3.11 or newer and its venv. IMAGE and TAG: what the two are called.
 BASE ?= docker.io/library/python:3.11-slim-bookworm
