@@ -37,7 +37,7 @@ def install_crd(rest: Rest) -> dict[str, Any]:
 def delete_crd(rest: Rest) -> None:
     """Deletes the definition and with it every session; waits until it is gone."""
     rest.delete(f"{_CRDS}/{NAME}")
-    wait_for("the CRD is gone", lambda: NAME not in _names(rest), seconds=60)
+    wait_for("the CRD is gone", lambda: NAME not in _names(rest))
 
 
 def sessions_path(namespace: str, name: str = "", subresource: str = "") -> str:

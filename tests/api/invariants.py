@@ -20,7 +20,6 @@ def assert_whole(
     attempts: Collection[int] = (1,),
     made_again: Collection[str] = (),
     scribbled: bool = False,
-    seconds: float = 90,
 ) -> dict[str, Any]:
     """The session is Complete, and each group of its run was trained by exactly one Job.
 
@@ -31,14 +30,11 @@ def assert_whole(
         attempts: What each group may have taken.
         made_again: Parts whose Job went, by the test's hand or for a suspension.
         scribbled: The test wrote another status, which may have taken something back.
-        seconds: How long to wait.
 
     Returns:
         Its status.
     """
-    status = session.wait(
-        f"run {run} is complete", lambda status: is_complete(status, run), seconds=seconds
-    )
+    status = session.wait(f"run {run} is complete", lambda status: is_complete(status, run))
     # At once: a pod that works on when status says that all is over is seen here, or never.
     at_work = [
         name
@@ -57,7 +53,7 @@ def assert_whole(
     faults = _faults_of_life(session, status, run, made_again, scribbled=scribbled)
     assert faults == {}, f"{faults}"
     # A run is over when its pods have ended; the Job controller's own records follow.
-    wait_for("the Jobs' records", lambda: all(map(_ended, session.jobs().values())), seconds=60)
+    wait_for("the Jobs' records", lambda: all(map(_ended, session.jobs().values())))
     done = Counter(
         held[labels.GROUP]
         for job in session.jobs().values()
@@ -98,7 +94,7 @@ def _faults_of_life(
 
 def assert_no_orphans(rest: Rest, namespace: str) -> None:
     """Every child's owner is there; what has lost it is collected, which takes a moment."""
-    wait_for(f"no orphan in {namespace}", lambda: not orphans(rest, namespace), seconds=60)
+    wait_for(f"no orphan in {namespace}", lambda: not orphans(rest, namespace))
 
 
 def orphans(rest: Rest, namespace: str) -> list[str]:

@@ -27,7 +27,7 @@ class Kubectl:
     cache: Path
     namespace: str = ""
 
-    def __call__(self, *arguments: str, stdin: str | None = None, seconds: float = 60) -> str:
+    def __call__(self, *arguments: str, stdin: str | None = None, seconds: float = 150) -> str:
         """Runs a command and returns its standard output.
 
         Raises:

@@ -19,7 +19,7 @@ def counted(operator: OperatorProcess, name: str, **labels: Collection[str]) -> 
         labels: Such as ``code=("500", "503")``.
     """
     url = f"http://127.0.0.1:{operator.metrics_port}/metrics"
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         text = answer.read().decode()
     return sum(
         sample.value

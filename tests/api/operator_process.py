@@ -51,9 +51,9 @@ class OperatorProcess(Component):
         except OSError:
             return False
 
-    def wait_healthy(self, seconds: float = 10.0) -> None:
+    def wait_healthy(self) -> None:
         """Waits for ``/healthz``."""
-        wait_for("the operator is healthy", lambda: self.answers("healthz"), seconds=seconds)
+        wait_for("the operator is healthy", lambda: self.answers("healthz"))
 
     def logged(self) -> str:
         """All it has logged so far, over restarts."""

@@ -155,4 +155,4 @@ def proxied(target: int) -> Iterator[Proxy]:
         yield proxy
     finally:
         proxy.end()
-        thread.join(timeout=10)
+        thread.join(timeout=60)

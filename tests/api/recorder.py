@@ -149,7 +149,7 @@ class _Watch:
         if connection is not None and connection.sock is not None:
             with suppress(OSError):
                 connection.sock.shutdown(2)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
 
     def _run(self) -> None:
         while not self._ended.is_set():

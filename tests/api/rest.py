@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from api.certificates import KeyPair
 
 T = TypeVar("T")
+
+PATIENCE_SECONDS: Final = 120.0
+"""How long tests wait for what must come: on a busy machine it comes late, and nothing is lost."""
 
 
 class ApiError(Exception):
@@ -103,7 +106,7 @@ class Rest:
         return self.request("DELETE", path, **query)
 
 
-def wait_for(what: str, probe: Callable[[], T | None], *, seconds: float = 30.0) -> T:
+def wait_for(what: str, probe: Callable[[], T | None], *, seconds: float = PATIENCE_SECONDS) -> T:
     """Waits until a probe returns something true, and returns it.
 
     Args:
@@ -125,6 +128,37 @@ def wait_for(what: str, probe: Callable[[], T | None], *, seconds: float = 30.0)
             last = error
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s ({last})"
         time.sleep(0.05)
+
+
+def wait_state(
+    what: str,
+    read: Callable[[], T],
+    holds: Callable[[T], object],
+    *,
+    show: Callable[[T], object] = lambda state: state,
+    seconds: float = PATIENCE_SECONDS,
+) -> T:
+    """Waits until a state is as told, and returns it.
+
+    Args:
+        what: For the error: what it waited for.
+        read: Reads the state; one that is not there yet is waited for.
+        holds: Whether it is as told.
+        show: For the error: what of the last state to show.
+        seconds: The deadline.
+    """
+    seen: list[T] = []
+
+    def look() -> bool:
+        seen[:] = [read()]
+        return bool(holds(seen[0]))
+
+    try:
+        wait_for(what, look, seconds=seconds)
+    except AssertionError as error:
+        last = show(seen[0]) if seen else "not there"
+        raise AssertionError(f"{error}\n{last}") from None
+    return seen[0]
 
 
 def let_pass(what: str, seconds: float) -> None:

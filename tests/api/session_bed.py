@@ -15,7 +15,7 @@ from api.control_plane import ControlPlane
 from api.custom_resource import GROUP_VERSION, ROOT, sessions_path
 from api.operator_process import OperatorProcess
 from api.recorder import JOBS, PODS, Change, Recorder, recording
-from api.rest import ApiError, Rest, wait_for
+from api.rest import PATIENCE_SECONDS, ApiError, Rest, wait_for, wait_state
 from api.scenarios import scenario
 from cascade_operator.api.manifest import read_manifest
 from cascade_operator.control.manifests.labels import GROUP, SESSION_UID
@@ -91,22 +91,18 @@ class Session:
         self.rest.merge(path, {"metadata": {"annotations": named}})
 
     def wait(
-        self, what: str, probe: Callable[[dict[str, Any]], Any], *, seconds: float = 40
+        self,
+        what: str,
+        holds: Callable[[dict[str, Any]], object],
+        *,
+        seconds: float = PATIENCE_SECONDS,
     ) -> dict[str, Any]:
         """Waits until its status is as told; returns it."""
-        last: dict[str, Any] = {}
+        return wait_state(f"{self.name}: {what}", self.status, holds, show=brief, seconds=seconds)
 
-        def look() -> dict[str, Any] | None:
-            last.clear()
-            last.update(self.status())
-            return dict(last) if probe(last) else None
-
-        try:
-            return wait_for(f"{self.name}: {what}", look, seconds=seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{brief(last)}") from None
-
-    def wait_phase(self, phase: str, *, run: int = 1, seconds: float = 60) -> dict[str, Any]:
+    def wait_phase(
+        self, phase: str, *, run: int = 1, seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
         """Waits for a phase of a run."""
         return self.wait(
             f"{phase} in run {run}",
@@ -114,14 +110,14 @@ class Session:
             seconds=seconds,
         )
 
-    def wait_reason(self, reason: str, *, seconds: float = 40) -> dict[str, Any]:
+    def wait_reason(self, reason: str) -> dict[str, Any]:
         """Waits for the reason of ``Ready``; returns that condition."""
 
         def probe(status: dict[str, Any]) -> bool:
             found = status.get("conditions", [])
             return any(c["type"] == "Ready" and c["reason"] == reason for c in found)
 
-        self.wait(f"Ready says {reason}", probe, seconds=seconds)
+        self.wait(f"Ready says {reason}", probe)
         return self.ready()
 
     def jobs(self) -> dict[str, dict[str, Any]]:

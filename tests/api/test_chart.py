@@ -265,7 +265,7 @@ def test_the_test_of_a_release_says_that_it_works_and_what_does_not(
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
     tester = service_account("tester", namespace_rules=rules)

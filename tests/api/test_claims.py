@@ -58,7 +58,7 @@ def test_a_second_operator_of_a_namespace_is_not_ready_and_says_who_has_it(
         status = rest.get(f"{sessions_path(namespace)}/one").get("status") or {}
         return status.get("phase") == "Complete"
 
-    wait_for("the session is trained", complete, seconds=60)
+    wait_for("the session is trained", complete)
     wait_for("the second heard of it too", lambda: turns(second, "elsewhere"))
     assert turns(first, "ok")
     assert not turns(first, "elsewhere")
@@ -74,7 +74,7 @@ def test_a_claim_that_is_not_renewed_is_taken(control_plane, namespace, start_op
         },
     )
     operator = start_operator(ready=False)
-    wait_for("it says who", lambda: "served by gone/operator" in operator.logged(), seconds=30)
+    wait_for("it says who", lambda: "served by gone/operator" in operator.logged())
     operator.wait_ready(30)
     lease = control_plane.rest.get(claim_path(namespace))["spec"]
     assert lease["holderIdentity"] == f"{namespace}/cascade-operator"
@@ -103,7 +103,6 @@ def test_an_operator_of_the_whole_cluster_leaves_a_claimed_namespace_to_its_own(
             lambda: (
                 rest.get(f"{sessions_path(namespace)}/theirs")["status"]["observedGeneration"] > 0
             ),
-            seconds=30,
         )
     finally:
         assert operator.stop() == 0

@@ -187,7 +187,7 @@ def test_sessions_are_listed_with_their_columns(control_plane, kubectl, namespac
     wide = kubectl("get", "ts", "-o", "wide").splitlines()[1].split()
     assert {"false", "00_01", "20260301T120000Z", "Training"} <= set(wide)
     assert "triage" in kubectl("get", "cascade")
-    kubectl("wait", "--for=condition=Ready", "ts/triage", "--timeout=10s")
+    kubectl("wait", "--for=condition=Ready", "ts/triage", "--timeout=60s")
 
 
 def _additions_in_lists(written: Any, served: Any, path: str, *, within: bool) -> list[str]:

@@ -54,7 +54,6 @@ def test_it_is_refused_and_all_others_are_served(
         wait_for(
             f"{name} is served",
             lambda: control_plane.rest.get(path)["status"].get("phase") == "Suspended",
-            seconds=20,
         )
 
     # The first list that finds it, and then a watch of it.

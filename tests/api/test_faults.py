@@ -101,7 +101,6 @@ def _wait_for_a_moment(session: Session, chance: random.Random) -> None:
             version, wanted = raw["metadata"]["resourceVersion"], wanted - 1
 
 
-@pytest.mark.timeout(240)
 def test_an_api_server_that_was_away_for_half_a_minute(
     bed: SessionBed, control_plane: ControlPlane, record_property: Callable[[str, object], None]
 ):
@@ -118,17 +117,16 @@ def test_an_api_server_that_was_away_for_half_a_minute(
         control_plane.start_apiserver()
     ready = time.monotonic()
     late = bed.session(other.namespace, name="late")
-    late.wait("it is seen", lambda status: status["observedGeneration"] == 1, seconds=20)
+    late.wait("it is seen", lambda status: status["observedGeneration"] == 1)
     record_property("seconds until a new session is seen", round(time.monotonic() - ready, 1))
-    wait_for("the next status", lambda: len(session.versions()) > before, seconds=60)
+    wait_for("the next status", lambda: len(session.versions()) > before)
     record_property("seconds until the next status", round(time.monotonic() - ready, 1))
     for one in (session, other, late):
         assert_whole(one)
         assert_no_orphans(bed.rest, one.namespace)
-    wait_for("ready again", lambda: bed.operator.answers("readyz"), seconds=60)
+    wait_for("ready again", lambda: bed.operator.answers("readyz"))
 
 
-@pytest.mark.timeout(240)
 def test_a_store_that_stood_still(bed: SessionBed, control_plane: ControlPlane):
     session = bed.session(play={"run-seconds": "1"})
     other = bed.session()
@@ -162,7 +160,6 @@ def _refuses(rest: Rest, namespace: str) -> bool:
     return not isinstance(refusal.value, ApiError) or refusal.value.status >= 500
 
 
-@pytest.mark.timeout(300)
 def test_a_crd_that_is_removed_and_restored(bed: SessionBed):
     rest = bed.rest
     before = bed.session(play={"run-seconds": "1"})
@@ -175,7 +172,6 @@ def test_a_crd_that_is_removed_and_restored(bed: SessionBed):
             wait_for(
                 "its children are collected",
                 lambda one=one: not one.jobs() and not one.pods(),
-                seconds=90,
             )
             assert_no_orphans(rest, one.namespace)
         wait_for("not ready", lambda: not bed.operator.answers("readyz"))
@@ -200,7 +196,6 @@ def _turns_at_rest(bed: SessionBed) -> float:
     raise AssertionError(f"no rest after {turns:g} turns")
 
 
-@pytest.mark.timeout(120)
 def test_a_spec_that_is_wrong_by_meaning_is_not_tried_again(bed: SessionBed):
     """Node ``answer`` reads a field that nobody writes: nothing happens until that is mended."""
     tiers = [dict(tier) for tier in TWO_NODES["tiers"]]

@@ -74,7 +74,7 @@ def test_kubectl_itself_finds_it(cascade, sessions, programs):
         env={**os.environ, "PATH": paths, "KUBECONFIG": str(cascade.kubeconfig)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert "Complete" in done.stdout

@@ -13,8 +13,9 @@ from cascade_operator.control.manifests.labels import OPERATOR
 
 pytestmark = [pytest.mark.process, pytest.mark.faults]
 
-# As short as the election may be here, so that a test takes seconds: the law is the same.
-QUICK = ("--lease-duration=4", "--lease-renew-deadline=2.5", "--lease-retry-period=0.5")
+# Brief, so that a test takes seconds, and not so brief that a busy machine loses it: the law is
+# the same.
+QUICK = ("--lease-duration=12", "--lease-renew-deadline=8", "--lease-retry-period=0.5")
 LOSS = "leadership lost"
 
 
@@ -84,10 +85,10 @@ def pair(start_operator):
     return first, second
 
 
-def until(what, probe, most):
+def until(what, probe):
     """Waits, and returns the seconds that it took."""
     began = time.monotonic()
-    wait_for(what, probe, seconds=most)
+    wait_for(what, probe)
     return time.monotonic() - began
 
 
@@ -114,8 +115,8 @@ def test_a_leader_told_to_stop_is_followed_at_once(pair, lease):
     first, second = pair
     with Witness(first, second) as witness:
         assert first.stop() == 0
-        took = until("the other leads", lambda: leads(second), 8)
-    assert took < 8
+        took = until("the other leads", lambda: leads(second))
+    assert took < 10, "sooner than the Lease would have ended"
     assert witness.looked
     assert witness.both == 0
     assert lease.spec()["leaseTransitions"] == 1
@@ -124,17 +125,17 @@ def test_a_leader_told_to_stop_is_followed_at_once(pair, lease):
 def test_a_leader_that_is_killed_is_followed_and_not_before_its_time(pair):
     first, second = pair
     first.kill()
-    took = until("the other leads", lambda: leads(second), 25)
-    assert took >= 2, "no sooner than its Lease allows"
+    took = until("the other leads", lambda: leads(second))
+    assert took >= 4, "no sooner than its Lease allows"
 
 
 def test_a_leader_that_stood_still_for_longer_than_its_lease_ends_and_writes_nothing(pair, lease):
     first, second = pair
     first.pause()
-    wait_for("the other leads", lambda: leads(second), seconds=25)
+    wait_for("the other leads", lambda: leads(second))
     ours = lease.holder()
     first.resume()
-    assert first.wait(30) == 1
+    assert first.wait(60) == 1
     assert LOSS in first.logged()
     assert lease.holder() == ours
     assert leads(second)
@@ -145,11 +146,11 @@ def test_a_lease_that_is_deleted_has_one_holder_again(pair, lease):
     old = lease.holder()
     with Witness(first, second) as witness:
         lease.rest.delete(lease.path)
-        wait_for("it is held again", lease.holder, seconds=15)
-        wait_for("someone leads", lambda: leads(first) or leads(second), seconds=15)
+        wait_for("it is held again", lease.holder)
+        wait_for("someone leads", lambda: leads(first) or leads(second))
     assert witness.both == 0
     if lease.holder() != old:
-        assert first.wait(30) == 1
+        assert first.wait(60) == 1
         assert leads(second)
     else:
         assert leads(first)
@@ -158,10 +159,10 @@ def test_a_lease_that_is_deleted_has_one_holder_again(pair, lease):
 def test_a_leader_whose_lease_a_stranger_took_ends(pair, lease):
     first, second = pair
     lease.rest.merge(lease.path, {"spec": {"holderIdentity": "stranger"}})
-    assert first.wait(20) == 1
+    assert first.wait(60) == 1
     assert f"{LOSS}: another replica took the Lease: stranger" in first.logged()
     # The stranger never renews: its time passes, and work goes on.
-    wait_for("the other leads", lambda: leads(second), seconds=25)
+    wait_for("the other leads", lambda: leads(second))
 
 
 def test_without_its_api_server_a_leader_ends_in_time_and_work_goes_on_afterwards(
@@ -172,13 +173,13 @@ def test_without_its_api_server_a_leader_ends_in_time_and_work_goes_on_afterward
     with Witness(first, second) as witness:
         control_plane.apiserver.stop()
         try:
-            assert first.wait(25) == 1
-            assert time.monotonic() - began < 15
+            assert first.wait(60) == 1
+            assert time.monotonic() - began < 20
             assert second.running
             assert not leads(second)
         finally:
             control_plane.start_apiserver()
-        wait_for("the other leads", lambda: leads(second), seconds=30)
+        wait_for("the other leads", lambda: leads(second))
     assert witness.both == 0
     assert LOSS in first.logged()
 

@@ -45,7 +45,7 @@ def test_the_quickstart_goes_from_pending_to_complete(kubectl, start_operator, c
         "phase": "Pending",
     }
     start_operator()
-    kubectl("wait", "--for=condition=Complete", f"ts/{SESSION}", "--timeout=90s", seconds=100)
+    kubectl("wait", "--for=condition=Complete", f"ts/{SESSION}", "--timeout=120s")
     kubectl("wait", "--for=condition=Ready", f"ts/{SESSION}", "--timeout=5s")
     assert phases() == ["Pending", "Preparing", "Training", "Archiving", "Complete"]
 
@@ -72,7 +72,7 @@ def test_the_quickstart_goes_from_pending_to_complete(kubectl, start_operator, c
     assert set(told) == {"RunStarted", "Prepared", "GroupSucceeded", "Archived", "RunComplete"}
     assert told.count("GroupSucceeded") == 15
 
-    kubectl("delete", "ts", SESSION, "--cascade=foreground", "--timeout=30s")
+    kubectl("delete", "ts", SESSION, "--cascade=foreground", "--timeout=60s")
     with pytest.raises(KubectlError, match="not found"):
         kubectl("get", "ts", SESSION)
     assert _items(kubectl, "jobs") == []

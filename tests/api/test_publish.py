@@ -84,7 +84,7 @@ def test_the_best_program_is_published_and_outlives_its_session(bed: SessionBed,
     assert "ownerReferences" not in found["metadata"]
     assert session.reasons().count("Published") == 1
     bed.rest.delete(sessions_path(namespace, session.name))
-    wait_for("its Jobs are gone", lambda: not session.jobs(), seconds=60)
+    wait_for("its Jobs are gone", lambda: not session.jobs())
     assert config_map(bed, namespace)["data"] == found["data"]
 
 

@@ -79,7 +79,7 @@ def test_these_rules_are_enough_for_a_whole_life(
     wait_for("it is suspended", lambda: status().get("phase") == "Suspended")
     rest.merge(f"{path}/{NAME}", {"spec": {"suspend": False}})
     wait_for("it runs", lambda: status().get("phase") in ("Running", "Preparing"))
-    wait_for("it is complete", lambda: status().get("phase") == "Complete", seconds=60)
+    wait_for("it is complete", lambda: status().get("phase") == "Complete")
     jobs, maps = f"/apis/batch/v1/namespaces/{namespace}/jobs", f"/api/v1/namespaces/{namespace}"
     wait_for("its Jobs are deleted", lambda: not rest.get(jobs)["items"])
     wait_for(
@@ -236,7 +236,7 @@ class Work:
         _, job = await self.manifests()
         self.rest.create(self.path("jobs"), job)
         try:
-            async with child_watches(self.lister, heard), asyncio.timeout(20):
+            async with child_watches(self.lister, heard), asyncio.timeout(60):
                 while not heard.all.is_set() and not self.said():
                     self.rest.merge(
                         sessions_path(self.namespace, NAME),
@@ -378,7 +378,7 @@ class Heard:
         self._note("pod", kind)
 
 
-async def granted(act, seconds=5.0):
+async def granted(act, seconds=60.0):
     """Does what is allowed, as soon as the API server has heard that it is."""
     end = time.monotonic() + seconds
     while True:

@@ -43,7 +43,7 @@ def a_later_turn(bed: SessionBed) -> None:
 def test_children_go_after_their_time_and_the_session_stays_as_it_was(sessions, name, phase):
     session = sessions[name]
     ended = session.wait_phase(phase)
-    wait_for("its children are gone", lambda: not children(session), seconds=30)
+    wait_for("its children are gone", lambda: not children(session))
     over = datetime.fromisoformat(ended["run"]["completionTime"])
     assert datetime.now(UTC) >= over + timedelta(seconds=TTL), "they are there for a while"
     assert session.status() == ended
@@ -60,7 +60,7 @@ def test_the_jobs_themselves_carry_no_time_to_live(sessions):
 def test_nothing_comes_back_not_even_for_another_operator(bed, sessions):
     gone = [sessions[name] for name in ("complete", "failed")]
     for session in gone:
-        wait_for("its children are gone", lambda s=session: not children(s), seconds=30)
+        wait_for("its children are gone", lambda s=session: not children(s))
     before = [session.raw() for session in sessions.values()]
     kept = sorted(sessions["kept"].jobs())
     bed.operator.stop()
@@ -74,14 +74,14 @@ def test_nothing_comes_back_not_even_for_another_operator(bed, sessions):
 def test_a_shorter_time_counts_for_what_is_there(sessions):
     session = sessions["kept"]
     session.patch(ttlSecondsAfterFinished=0)
-    wait_for("its children are gone", lambda: not children(session), seconds=30)
+    wait_for("its children are gone", lambda: not children(session))
     assert session.status()["phase"] == "Complete"
 
 
 def test_a_run_after_its_predecessor_s_children_are_gone(sessions):
     session = sessions["complete"]
-    wait_for("its children are gone", lambda: not children(session), seconds=30)
+    wait_for("its children are gone", lambda: not children(session))
     session.annotate(retrain="again")
     status = session.wait_phase("Complete", run=2)
     assert [entry["number"] for entry in status["history"]] == [2, 1]
-    wait_for("its children are gone, too", lambda: not children(session), seconds=30)
+    wait_for("its children are gone, too", lambda: not children(session))

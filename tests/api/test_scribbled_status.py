@@ -75,8 +75,8 @@ def scribbled(bed: SessionBed, other: Session) -> dict[str, Session]:
         for name in (*SCRIBBLES, *REPLACING)
     }
     for session in made.values():
-        session.wait("group 01 has succeeded", _has_01, seconds=120)
-        wait_for("group 00 runs", lambda one=session: one.running("00"), seconds=60)
+        session.wait("group 01 has succeeded", _has_01)
+        wait_for("group 00 runs", lambda one=session: one.running("00"))
     written = {}
     for name, session in made.items():
         patch = (SCRIBBLES | REPLACING)[name](session.status())
@@ -88,7 +88,6 @@ def scribbled(bed: SessionBed, other: Session) -> dict[str, Session]:
         wait_for(
             f"{name}: it is written over",
             lambda one=session, name=name: _version(one) > written[name],
-            seconds=60,
         )
     wait_for("all come to an end", lambda: _all_done(made), seconds=200)
     return made
@@ -115,7 +114,6 @@ def _all_done(made: Mapping[str, Session]) -> bool:
     return all(done)
 
 
-@pytest.mark.timeout(500)
 @pytest.mark.parametrize("name", SCRIBBLES)
 def test_the_run_goes_on_with_the_jobs_that_it_had(scribbled: dict[str, Session], name: str):
     session = scribbled[name]
@@ -148,9 +146,7 @@ def test_the_next_run_has_a_number_too(scribbled: dict[str, Session]):
     for name in ("a huge run", "as much as there is room for"):
         session = scribbled[name]
         session.patch(optimizer={"seed": 7})
-        wait_for(
-            "it ends", lambda one=session: _done(one) and is_complete(one.status(), 2), seconds=90
-        )
+        wait_for("it ends", lambda one=session: _done(one) and is_complete(one.status(), 2))
         assert_whole(session, run=2, scribbled=True)
 
 

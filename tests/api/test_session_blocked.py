@@ -79,7 +79,7 @@ CASES = [
 @pytest.mark.parametrize(("case", "reason", "words", "mend"), CASES)
 def test_it_says_why_and_what_to_do(blocked, case, reason, words, mend):
     session = blocked[case]
-    ready = session.wait_reason(reason, seconds=60)
+    ready = session.wait_reason(reason)
     assert ready["status"] == "False"
     assert words in ready["message"]
     assert mend in ready["message"]
@@ -127,7 +127,7 @@ def mended(blocked):
     """All of them, mended at once after each has said why it waits."""
     for param in CASES:
         case, reason = param.values[:2]
-        blocked[case].wait_reason(reason, seconds=60)
+        blocked[case].wait_reason(reason)
     for param in MENDS:
         case, mend = param.values
         mend(blocked[case])
@@ -137,6 +137,6 @@ def mended(blocked):
 @pytest.mark.parametrize("case", [param.values[0] for param in MENDS])
 def test_it_goes_on_by_itself_once_mended(mended, case):
     session = mended[case]
-    session.wait_phase("Complete", seconds=90)
+    session.wait_phase("Complete")
     assert session.status()["run"]["number"] == 1
     assert session.true() == {"Ready": "Complete", "Complete": "Complete"}

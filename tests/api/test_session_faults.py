@@ -37,16 +37,15 @@ def assert_unaffected(other: Session) -> None:
 
 def test_a_job_that_is_deleted_by_hand_is_made_again(bed: SessionBed, other: Session):
     session = bed.session(play={"outcome.00": "hold"})
-    wait_for("group 00 runs", lambda: session.running("00"), seconds=60)
+    wait_for("group 00 runs", lambda: session.running("00"))
     uid = session.jobs()["small-r1-00"]["metadata"]["uid"]
     path = f"/apis/batch/v1/namespaces/{session.namespace}/jobs/small-r1-00"
     bed.rest.delete(path, propagationPolicy="Background")
     wait_for(
         "another one has its place",
         lambda: session.jobs().get("small-r1-00", {}).get("metadata", {}).get("uid", uid) != uid,
-        seconds=60,
     )
-    (pod,) = wait_for("it runs", lambda: session.running("00"), seconds=60)
+    (pod,) = wait_for("it runs", lambda: session.running("00"))
     assert pod["metadata"]["ownerReferences"][0]["uid"] != uid
     session.play(pod, **{"outcome.00": "complete"})
     assert_whole(session, made_again=("00",))
@@ -115,7 +114,7 @@ def test_a_spec_that_is_edited_five_times_in_a_second(bed: SessionBed, other: Se
     quick = {"metadata": {"annotations": scenario(**{"run-seconds": "0.5"})}}
     session.patch(optimizer={"seed": 4}, jobTemplate=quick)
     session.wait("the last generation", lambda s: s.get("observedGeneration") == 6)
-    session.wait("it ends", lambda s: s.get("phase") == "Complete", seconds=120)
+    session.wait("it ends", lambda s: s.get("phase") == "Complete")
     run = session.status()["run"]["number"]
     assert 2 <= run <= 6
     status = assert_whole(session, run=run)

@@ -33,7 +33,7 @@ def trained(bed: SessionBed, kube):
     )
     session = bed.named(kube.namespace, "quickstart")
     for condition in ("Ready", "Complete"):
-        said = kube("wait", f"--for=condition={condition}", "ts/quickstart", "--timeout=90s")
+        said = kube("wait", f"--for=condition={condition}", "ts/quickstart", "--timeout=120s")
         assert "condition met" in said
     return session
 

@@ -197,7 +197,7 @@ def test_a_queue_holds_jobs_takes_them_back_and_lets_them_go(bed: SessionBed, qu
     session = bed.session(queueName="team-queue", play={"outcome.00": "hold"})
 
     # Before prepare. No event tells of a Job that is held from its creation on.
-    ready = session.wait_reason("Queued", seconds=15)
+    ready = session.wait_reason("Queued")
     assert (ready["status"], session.status()["phase"]) == ("True", "Preparing")
     assert "heldTime" in session.status()["run"]
     assert session.pods() == {}
@@ -231,7 +231,7 @@ def test_a_queue_holds_jobs_takes_them_back_and_lets_them_go(bed: SessionBed, qu
     session.play(running_pod(session, "00"), **{"outcome.00": "complete"})
     for part in ("01", "00_01"):
         queue.admit(job_of(session, part))
-    wait_for("the archive's Job", lambda: _admit_archives(session, queue), seconds=60)
+    wait_for("the archive's Job", lambda: _admit_archives(session, queue))
     status = assert_whole(session)
     assert {g["attempt"] for g in status["groups"]} == {1}
     assert not any(_reasons(status).values())

@@ -35,7 +35,7 @@ class Listener:
 
     async def until(self, *events):
         """Waits until all of these were heard."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while missing := set(events) - set(self.heard):
             assert time.monotonic() < end, f"not heard: {missing}; heard: {self.heard}"
             await asyncio.sleep(0.02)

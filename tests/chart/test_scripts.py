@@ -110,7 +110,7 @@ def test_redis_answers_with_its_password_only_and_keeps_results(helm, tmp_path, 
             assert run.stat().st_mode & 0o077 == 0
     finally:
         server.terminate()
-        server.communicate(timeout=10)
+        server.communicate(timeout=60)
 
 
 def ollama_pod(helm, folder):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.custom_resource import sessions_path
-from api.rest import ApiError, Rest, wait_for
+from api.rest import PATIENCE_SECONDS, ApiError, Rest, wait_for, wait_state
 from cluster.node import Node
 from cluster.plane import NodeControlPlane
 from cluster.runs import Run
@@ -112,7 +112,7 @@ class ClusterBed:
         for name in gone:
             self._end_pods(name)
             self._delete(f"/api/v1/namespaces/{name}")
-        wait_for("namespaces are gone", lambda: not gone & self._namespaces(), seconds=120)
+        wait_for("namespaces are gone", lambda: not gone & self._namespaces())
         for name in gone:
             self.storage.clear(name)
 
@@ -122,7 +122,7 @@ class ClusterBed:
         for group, plural in _OWNERS:
             self._delete(f"/apis/{group}/namespaces/{namespace}/{plural}")
         self._delete(f"/api/v1/namespaces/{namespace}/pods")
-        wait_for("pods have ended", lambda: not self.pods(namespace), seconds=120)
+        wait_for("pods have ended", lambda: not self.pods(namespace))
 
     def _delete(self, path: str) -> None:
         try:
@@ -167,21 +167,17 @@ class ClusterBed:
         return found
 
     def wait_pod(
-        self, namespace: str, name: str, phases: Iterable[str], *, seconds: float = 90
+        self, namespace: str, name: str, phases: Iterable[str], *, seconds: float = PATIENCE_SECONDS
     ) -> dict[str, Any]:
         """Waits until a pod is in one of some phases; returns it."""
         wanted = set(phases)
-        last: dict[str, Any] = {}
-
-        def look() -> dict[str, Any] | None:
-            last.clear()
-            last.update(self.rest.get(f"/api/v1/namespaces/{namespace}/pods/{name}"))
-            return last if last["status"].get("phase") in wanted else None
-
-        try:
-            return wait_for(f"pod {name} is {wanted}", look, seconds=seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{last.get('status')}") from None
+        return wait_state(
+            f"pod {name} is {wanted}",
+            lambda: self.rest.get(f"/api/v1/namespaces/{namespace}/pods/{name}"),
+            lambda pod: pod["status"].get("phase") in wanted,
+            show=lambda pod: pod["status"],
+            seconds=seconds,
+        )
 
     def log(self, namespace: str, pod: str) -> str:
         """What a pod has written."""

@@ -14,7 +14,7 @@ import yaml
 from api.binaries import module_folder
 from api.component import Component
 from api.ports import answers, free_ports
-from api.rest import ApiError, Rest, wait_for
+from api.rest import PATIENCE_SECONDS, ApiError, Rest, wait_for, wait_state
 from cluster.bed import ClusterBed
 from cluster.programs import KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
 
@@ -127,7 +127,7 @@ class Kustomization:
         entries = self.status().get("inventory", {}).get("entries", [])
         return [entry["id"] for entry in entries]
 
-    def wait_ready(self, revision: str, *, seconds: float = 60) -> dict[str, Any]:
+    def wait_ready(self, revision: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Waits until a revision is applied and healthy; returns ``Ready``."""
         return self._wait(
             f"ready with {revision}",
@@ -138,7 +138,9 @@ class Kustomization:
             seconds,
         )
 
-    def wait_failed(self, revision: str, reason: str, *, seconds: float = 60) -> dict[str, Any]:
+    def wait_failed(
+        self, revision: str, reason: str, *, seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
         """Waits until a revision has failed for a reason; returns ``Ready``."""
 
         def probe(status: dict[str, Any]) -> bool:
@@ -148,7 +150,7 @@ class Kustomization:
 
         return self._wait(f"{reason} with {revision}", probe, seconds)
 
-    def wait_health_asked(self, revision: str, *, seconds: float = 60) -> None:
+    def wait_health_asked(self, revision: str) -> None:
         """Waits until it has applied a revision and waits for its health."""
         self._wait(
             f"it waits for the health of {revision}",
@@ -156,15 +158,13 @@ class Kustomization:
                 f"Running health checks for revision {revision}"
                 in _condition(s, "Reconciling").get("message", "")
             ),
-            seconds,
         )
 
-    def reconcile(self, request: str, *, seconds: float = 60) -> None:
+    def reconcile(self, request: str) -> None:
         """Has it reconcile once, as ``flux reconcile`` does; returns when it has.
 
         Args:
             request: Another value each time.
-            seconds: The deadline.
         """
         asked = {"reconcile.fluxcd.io/requestedAt": request}
         self.rest.merge(f"{_BASE}/{self.name}", {"metadata": {"annotations": asked}})
@@ -173,7 +173,6 @@ class Kustomization:
             lambda s: (
                 s.get("lastHandledReconcileAt") == request and not _condition(s, "Reconciling")
             ),
-            seconds,
         )
 
     def delete(self) -> None:
@@ -182,25 +181,24 @@ class Kustomization:
 
     def wait_gone(self) -> None:
         """Waits until it has pruned and is gone."""
-        wait_for(f"{self.name} is gone", lambda: self.name not in self._names(), seconds=60)
+        wait_for(f"{self.name} is gone", lambda: self.name not in self._names())
 
     def _names(self) -> set[str]:
         return {item["metadata"]["name"] for item in self.rest.get(_BASE)["items"]}
 
     def _wait(
-        self, what: str, probe: Callable[[dict[str, Any]], bool], seconds: float
+        self,
+        what: str,
+        probe: Callable[[dict[str, Any]], bool],
+        seconds: float = PATIENCE_SECONDS,
     ) -> dict[str, Any]:
-        last: dict[str, Any] = {}
-
-        def look() -> bool:
-            last.clear()
-            last.update(self.status())
-            return probe(last)
-
-        try:
-            wait_for(f"{self.name}: {what}", look, seconds=seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{last.get('conditions')}") from None
+        last = wait_state(
+            f"{self.name}: {what}",
+            self.status,
+            probe,
+            show=lambda status: status.get("conditions"),
+            seconds=seconds,
+        )
         return _condition(last, "Ready")
 
 

@@ -64,7 +64,7 @@ class Node:
             component.start(wait_seconds=0)
         for component in self.components[1:]:
             component.wait_ready()
-        wait_for("the node is ready", self._ready, seconds=120)
+        wait_for("the node is ready", self._ready)
 
     def load(self, archive: Path) -> None:
         """Imports the images of an archive."""
@@ -80,7 +80,7 @@ class Node:
         self.containerd.stop()
         self.containerd.start()
         self.kubelet.start()
-        wait_for("the node is ready again", self._ready, seconds=120)
+        wait_for("the node is ready again", self._ready)
 
     def ctr(self, *arguments: str, check: bool = True) -> str:
         """Runs containerd's own client."""

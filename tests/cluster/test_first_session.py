@@ -127,7 +127,6 @@ def test_a_newcomer_gets_from_the_first_page_to_a_complete_session(bed, reader):
     wait_for(
         "what the session had is gone",
         lambda: not json.loads(reader.types("kubectl -n team get jobs,pods -o json"))["items"],
-        seconds=120,
     )
     assert not commands, "the page shows more commands"
 
@@ -175,4 +174,4 @@ def _wait_for_the_second_run(reader: Reader) -> None:
         run = json.loads(reader.types("kubectl -n team get ts first -o jsonpath='{.status.run}'"))
         return run["number"] == 2 and bool(run.get("warmStartedFrom"))
 
-    wait_for("a second run starts from the archives of the first", look, seconds=120)
+    wait_for("a second run starts from the archives of the first", look)

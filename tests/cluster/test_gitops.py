@@ -200,8 +200,8 @@ def test_a_session_lives_by_its_commits(bed, team, models, repository, kustomize
 
     # A commit without it deletes it in the midst of its training; its archives stay.
     gone = repository.commit(BARE)
-    wait_for("the session is gone", lambda: _is_gone(session), seconds=60)
-    wait_for("Jobs and pods are gone", lambda: not {**session.jobs(), **session.pods()}, seconds=90)
+    wait_for("the session is gone", lambda: _is_gone(session))
+    wait_for("Jobs and pods are gone", lambda: not {**session.jobs(), **session.pods()})
     applied.wait_ready(gone)
     assert applied.inventory() == []
     assert _archives(bed) >= archives
@@ -214,7 +214,7 @@ def test_a_training_holds_no_sync(bed, team, models, repository, kustomize, name
     applied = kustomize(name)
     session = wait_session(bed, TEAM, NAME)
     # While prepare is at work it is held.
-    session.wait("it prepares", lambda s: s.get("phase") == "Preparing", seconds=60)
+    session.wait("it prepares", lambda s: s.get("phase") == "Preparing")
     applied.wait_health_asked(first)
     applied.wait_ready(first, seconds=TRAIN)
     status = session.status()

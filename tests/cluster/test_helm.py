@@ -139,7 +139,7 @@ def test_a_namespaced_release_has_roles_only_and_its_namespace_for_itself(
     models.delay = 0.5
     session = ticket_session_on(bed, team, models.url, groups=only)
     other = second_of_the_namespace(bed, tenant, values)
-    wait_for("the second says so", lambda: served in unreadiness(other), seconds=90)
+    wait_for("the second says so", lambda: served in unreadiness(other))
     assert f"{served}: its sessions are left alone" in other.log("operator")
     models.delay = 0.0
     status = wait_end(bed, session)
@@ -161,7 +161,7 @@ def test_an_uninstalled_release_leaves_sessions_and_archives_to_the_next(bed, op
     assert len(files) == 2
     said = operator.uninstall()
     assert "kept due to the resource policy" in said
-    wait_for("its pods are gone", lambda: not bed.pods(NAMESPACE), seconds=60)
+    wait_for("its pods are gone", lambda: not bed.pods(NAMESPACE))
     assert not of_the_cluster(bed, operator.name)
     assert bed.rest.get(CRD)["metadata"]["name"] == NAME
     assert session.raw()["metadata"]["uid"] == session.uid

@@ -76,7 +76,7 @@ def test_a_worker_runs_as_the_restricted_user_under_its_limit(bed, namespace):
 
 def test_a_worker_over_its_limit_is_killed_by_the_kernel(bed, namespace):
     bed.apply(_pod("eat", namespace, WORKER, ["python", "-c", _EAT], memory="128Mi"))
-    pod = bed.wait_pod(namespace, "eat", ["Succeeded", "Failed"], seconds=120)
+    pod = bed.wait_pod(namespace, "eat", ["Succeeded", "Failed"])
     ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
 
@@ -107,5 +107,5 @@ def test_the_operators_image_has_no_training_package_and_no_pip(bed, namespace):
         "print([n for n in ('dspy', 'numpy', 'pyarrow', 'umap', 'pip') if u.find_spec(n)])"
     )
     bed.apply(_pod("bare", namespace, OPERATOR, ["python", "-c", code], memory="64Mi"))
-    pod = bed.wait_pod(namespace, "bare", ["Succeeded", "Failed"], seconds=60)
+    pod = bed.wait_pod(namespace, "bare", ["Succeeded", "Failed"])
     assert (pod["status"]["phase"], bed.log(namespace, "bare").strip()) == ("Succeeded", "[]")

@@ -85,7 +85,7 @@ def test_a_suspended_session_goes_on_at_the_same_trial(bed, team, models):
     pod, before = wait_trials(bed, session, "00", 2)
     session.patch(suspend=True)
     started = time.monotonic()
-    wait_for("the pod has ended", lambda: pod not in session.pods(), seconds=60)
+    wait_for("the pod has ended", lambda: pod not in session.pods())
     took = time.monotonic() - started
     assert took < 15, took
     session.wait_phase("Suspended")
@@ -115,7 +115,6 @@ def _kill(component):
         wait_for(
             f"another {component} is ready",
             lambda: any(p["metadata"]["uid"] != uid for p in operator.ready(component)),
-            seconds=120,
         )
 
     return kill
@@ -146,10 +145,10 @@ def _lose_redis(operator):
     name = f"{operator.fullname}-redis"
     path = f"/apis/apps/v1/namespaces/{operator.namespace}/statefulsets/{name}"
     operator.bed.rest.merge(path, {"spec": {"replicas": 0}})
-    wait_for("Redis is away", lambda: not operator.pods("redis"), seconds=90)
+    wait_for("Redis is away", lambda: not operator.pods("redis"))
     operator.bed.storage.lose(operator.namespace, f"data-{name}-0")
     operator.bed.rest.merge(path, {"spec": {"replicas": 1}})
-    wait_for("another Redis is ready", lambda: operator.ready("redis"), seconds=120)
+    wait_for("another Redis is ready", lambda: operator.ready("redis"))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +166,6 @@ def test_a_group_in_an_archive_is_not_trained_again_after_redis(
     session.wait(
         "an archive holds the two",
         lambda s: {"00", "02"} <= set(s["run"].get("archivedGroups", [])),
-        seconds=120,
     )
     before = _trained(session)
     wait_trials(bed, session, "00_02", 1)

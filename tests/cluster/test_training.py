@@ -39,7 +39,7 @@ def test_a_session_of_seven_groups_is_trained_by_pods_to_its_archives(bed, team,
     assert sizes_of(files) == ["01", "02", "03"], files
     assert_verified(files)
     bed.rest.delete(sessions_path(team, session.name))
-    wait_for("Jobs and pods are gone", lambda: not {**session.jobs(), **session.pods()}, seconds=90)
+    wait_for("Jobs and pods are gone", lambda: not {**session.jobs(), **session.pods()})
     assert all(file.exists() for file in files), "archives stay"
 
 

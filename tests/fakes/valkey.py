@@ -33,7 +33,7 @@ def start_valkey(folder: Path, *options: str) -> Iterator[str]:
             yield str(socket)
         finally:
             server.terminate()
-            server.wait(timeout=10)
+            server.wait(timeout=60)
 
 
 def _wait_until_it_answers(server: subprocess.Popen, socket: Path, log: Path) -> None:

@@ -77,7 +77,7 @@ def test_as_a_process_of_its_own(tmp_path):
             body = {"model": "m", "input": ["a", "b"], "dimensions": 16}
             vectors = post(f"{url}/api/embed", body)["embeddings"]
             assert [len(v) for v in vectors] == [16, 16]
-            with urllib.request.urlopen(f"{url}/_fake/stats", timeout=5) as answer:
+            with urllib.request.urlopen(f"{url}/_fake/stats", timeout=30) as answer:
                 assert json.load(answer)["embeds"] == 1
         finally:
             process.terminate()
@@ -86,5 +86,5 @@ def test_as_a_process_of_its_own(tmp_path):
 
 def post(url, body):
     request = urllib.request.Request(url, json.dumps(body).encode())
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)

@@ -31,6 +31,6 @@ def test_nothing_heavy_is_loaded_by_an_import(modules: tuple[str, ...], heavy: s
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.stdout.strip() == ""

@@ -32,6 +32,6 @@ def test_what_a_worker_does_not_load(modules, heavy):
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.stdout.strip() == ""

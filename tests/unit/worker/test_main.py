@@ -146,7 +146,7 @@ def test_the_command_ends_with_the_jobs_code(tmp_path, arguments, code, words):
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == code, done.stderr

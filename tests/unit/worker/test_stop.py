@@ -58,7 +58,7 @@ def test_a_signal_ends_the_process_in_time(number, code, expected, said):
     ) as worker:
         assert worker.stdout.readline() == "ready\n"
         worker.send_signal(number)
-        rest, _ = worker.communicate(timeout=20)
+        rest, _ = worker.communicate(timeout=60)
     assert worker.returncode == expected
     assert rest == said
 
@@ -71,6 +71,6 @@ def test_a_log_on_a_full_disk_changes_no_exit_code():
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, no path of ours
         command = [sys.executable, "-c", code]
         done = subprocess.run(
-            command, stdout=full, stderr=full, env=buffered, timeout=20, check=False
+            command, stdout=full, stderr=full, env=buffered, timeout=60, check=False
         )
     assert done.returncode == 75

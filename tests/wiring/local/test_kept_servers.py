@@ -40,7 +40,7 @@ def _valkey(tmp_path, name="redis"):
     return start_valkey(tmp_path / name, log=tmp_path / "redis.log", max_memory=64 * 1024**2)
 
 
-async def _until(condition, seconds=20.0):
+async def _until(condition, seconds=60.0):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

@@ -103,7 +103,7 @@ async def _uid(cluster):
 
 async def _until(cluster, condition):
     """Waits for the cluster's own signal until its Jobs are as wanted."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition(cluster.jobs()):
             await cluster.changed.wait()
             cluster.changed.clear()
@@ -111,7 +111,7 @@ async def _until(cluster, condition):
 
 
 async def _appears(file: Path) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (file.exists() and file.read_text()):
             await asyncio.sleep(0.02)
     return file.read_text()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=60.0):
     """Waits for something that must become true; fails when it does not."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -60,7 +60,7 @@ def test_a_program_that_does_not_exist_ends_with_a_line_in_its_log(tmp_path):
 def test_a_process_that_ends_while_it_starts_is_reported_with_its_log(tmp_path):
     async def run():
         process = _start("raise SystemExit('the weights are missing')", tmp_path)
-        await process.ready(lambda: None, seconds=10)
+        await process.ready(lambda: None, seconds=60)
 
     with pytest.raises(ServiceUnavailable, match="ended while it started") as caught:
         asyncio.run(run())
@@ -90,7 +90,7 @@ STUBBORN = (
 def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path):
     async def run():
         process = _start(STUBBORN, tmp_path)
-        await process.ready(lambda: (tmp_path / "log").read_text() or None, seconds=10)
+        await process.ready(lambda: (tmp_path / "log").read_text() or None, seconds=60)
         return await process.stop(0.1)
 
     assert asyncio.run(run()) == 137
@@ -123,7 +123,7 @@ async def main():
         "def end(*_): print('asked to end', flush=True); sys.exit(0)\\n" \\
         "signal.signal(signal.SIGTERM, end); print('up', flush=True); time.sleep(60)"
     process = OwnedProcess.start("x", [sys.executable, "-c", code], log=log, death_signal=number)
-    await process.ready(lambda: log.read_text() or None, seconds=10)
+    await process.ready(lambda: log.read_text() or None, seconds=60)
     print(process.pid, flush=True)
     await process.wait()
 

@@ -12,7 +12,7 @@ from fakes.cascade_cli import cascade, start_cascade
 from fakes.model_server import FakeModelServer
 from fakes.ticket_runs import TicketRun, ticket_answers, ticket_rows, ticket_session, write_session
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.process]
 
 NOWHERE = "http://127.0.0.1:9"
 

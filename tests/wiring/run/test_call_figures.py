@@ -11,7 +11,7 @@ from cascade_operator.api.calls import CallFigures
 from fakes.cascade_cli import start_cascade
 from fakes.ticket_runs import KEYS, ticket_session, write_session
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process]
 
 JOBS = {"prepare": "tickets-r1-prepare"} | {
     key: f"tickets-r1-{key.replace('_', '-')}" for key in KEYS

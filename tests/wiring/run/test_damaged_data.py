@@ -11,7 +11,7 @@ from cascade_operator.api.keys import RunKeys
 from fakes.cascade_cli import cascade, start_cascade
 from fakes.ticket_runs import KEYS, TicketRun, findings
 
-pytestmark = [pytest.mark.process, pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.process, pytest.mark.faults]
 
 
 def _client(run: TicketRun) -> redis.Redis:

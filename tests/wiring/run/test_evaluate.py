@@ -8,7 +8,7 @@ import pytest
 
 from fakes.cascade_cli import cascade
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process]
 
 
 @pytest.fixture(scope="module")

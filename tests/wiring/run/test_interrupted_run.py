@@ -11,7 +11,7 @@ import pytest
 from fakes.cascade_cli import Ended, cascade, kill_process, start_cascade, until_gone
 from fakes.ticket_runs import KEYS, TicketRun, findings
 
-pytestmark = [pytest.mark.process, pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.process, pytest.mark.faults]
 
 SLOW = 0.12
 

@@ -18,7 +18,7 @@ from fakes.cascade_cli import (
 )
 from fakes.ticket_runs import TicketRun, findings
 
-pytestmark = [pytest.mark.process, pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.process, pytest.mark.faults]
 
 ARCHIVED = ("00", "02")
 

@@ -14,7 +14,7 @@ import pytest
 from fakes.cascade_cli import COMMAND, cascade
 from fakes.ticket_runs import TicketRun, findings
 
-pytestmark = [pytest.mark.process, pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.process, pytest.mark.faults]
 
 ON_A_TERMINAL = """
 import fcntl, os, signal, sys, termios

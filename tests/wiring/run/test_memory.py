@@ -8,7 +8,7 @@ from cascade_operator.api.quantity import parse_quantity
 from fakes.cascade_cli import cascade
 from fakes.ticket_runs import TicketRun, ticket_session, write_session
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.process]
 
 LIMIT = "90Mi"  # a worker needs about 106
 

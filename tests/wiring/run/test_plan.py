@@ -10,7 +10,7 @@ from cascade_operator.api.estimate import read_estimate
 from fakes.cascade_cli import cascade
 from fakes.ticket_runs import ticket_session, write_session
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process]
 
 FACTOR = 1.5
 """How far the expected calls may lie from those counted."""

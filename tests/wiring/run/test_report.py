@@ -11,7 +11,7 @@ from fakes.browser import chromium
 from fakes.cascade_cli import cascade
 from fakes.ticket_runs import NAME
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.process]
 
 SCREENS = {"phone": (390, 844), "desk": (1440, 900)}
 CARD = {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 28, 35)"}

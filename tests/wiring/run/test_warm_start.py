@@ -18,7 +18,7 @@ from fakes.ticket_runs import (
     write_session,
 )
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.process]
 
 
 def _program(archive, choice):

@@ -25,7 +25,8 @@ from fakes.ticket_workers import FINAL, SESSION_ID, TicketWorkers, group_argumen
 
 pytestmark = pytest.mark.process
 
-SECONDS = 5.0
+# A third of what a pod is given.
+SECONDS = 15.0
 PARALLEL = 2
 
 

@@ -24,7 +24,7 @@ def start(*flags):
         [CASCADE, "operator", *ports, *flags],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env=environment,
     )
