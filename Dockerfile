@@ -1,6 +1,7 @@
 # Two images of one project: `operator` is the controller, `worker` is what the Jobs run.
-# `make image` builds both. A release changes one small layer of each: its packages are another. Secrets hand the host's package-client settings to the steps that
-# install, and leave no trace in a layer.
+# `make image` builds both. A release changes one small layer of each: its packages are another.
+# Secrets hand the host's package-client settings to the steps that install, and leave no trace in
+# a layer.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
