@@ -10,12 +10,10 @@ from api.ahead import build_ahead, taken
 from api.toolchain import TestBedError
 from cluster.bed import ClusterBed
 from cluster.deployment import deploy
-from cluster.network import ADDRESS
 from cluster.release import Release
-from cluster.sessions import prepare_namespace
+from cluster.sessions import prepare_namespace, serve_models
 from cluster.setup import Parts, set_up
 from fakes.model_server import FakeModelServer
-from fakes.ticket_runs import ticket_answers
 
 _PARTS = pytest.StashKey[Parts | TestBedError]()
 
@@ -41,18 +39,11 @@ def operator(bed: ClusterBed) -> Release:
     return deploy(bed, models="http://no-model-server.invalid:11434")
 
 
-@pytest.fixture(scope="session")
-def model_server(bed: ClusterBed) -> Iterator[FakeModelServer]:
-    """Answers the tickets' questions, and is reached by pods."""
-    with FakeModelServer(ticket_answers(), host=ADDRESS) as server:
-        yield server
-
-
 @pytest.fixture
-def models(model_server: FakeModelServer) -> Iterator[FakeModelServer]:
-    """The model server, as quick as it can at the start of a test."""
-    yield model_server
-    model_server.delay = 0.0
+def models(bed: ClusterBed) -> Iterator[FakeModelServer]:
+    """A model server of the test's own: Redis holds no answer of it, so each takes its time."""
+    with serve_models() as server:
+        yield server
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from api.recorder import Recorder
 from api.rest import ApiError, wait_for
 from api.session_bed import Session, brief
 from cluster.bed import ClusterBed
-from fakes.ticket_runs import EXAMPLES, ticket_session
+from cluster.network import ADDRESS
+from fakes.model_server import FakeModelServer
+from fakes.ticket_runs import EXAMPLES, ticket_answers, ticket_session
 
 TRACES: Final = "traces"
 ARCHIVES: Final = "cascade-archives"
@@ -36,6 +38,11 @@ def prepare_namespace(bed: ClusterBed, name: str = "") -> str:
     (folder / "tickets.jsonl").write_bytes((EXAMPLES / "tickets.jsonl").read_bytes())
     (folder / "tickets.jsonl").chmod(0o644)
     return namespace
+
+
+def serve_models() -> FakeModelServer:
+    """A server that answers the tickets' questions, and that pods reach."""
+    return FakeModelServer(ticket_answers(), host=ADDRESS)
 
 
 def ticket_session_on(bed: ClusterBed, namespace: str, models: str, **spec: Any) -> Session:

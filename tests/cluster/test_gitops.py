@@ -216,6 +216,8 @@ def test_a_training_holds_no_sync(bed, team, models, repository, kustomize, name
     # While prepare is at work it is held.
     session.wait("it prepares", lambda s: s.get("phase") == "Preparing")
     applied.wait_health_asked(first)
+    # Long enough for the next look at its health.
+    models.delay = 3.0
     applied.wait_ready(first, seconds=TRAIN)
     status = session.status()
     assert status["phase"] == "Training", brief(status)

@@ -18,6 +18,7 @@ from cluster.sessions import (
     THREE_GROUPS,
     archive_files,
     prepare_namespace,
+    serve_models,
     succeeded,
     ticket_session_on,
     wait_end,
@@ -61,23 +62,25 @@ class Upgrade:
 
 
 @pytest.fixture(scope="module")
-def upgrade(bed, operator, model_server, tmp_path_factory):
+def upgrade(bed, operator, tmp_path_factory):
     """The release in an older version, a session in the middle of its training, the upgrade."""
     operator.upgrade(older_chart(tmp_path_factory.mktemp("older")))
     old_version, old_servers = version_of(bed), servers_of(operator)
     team = prepare_namespace(bed)
     # It stays for the module's other tests, whose ends delete the namespaces of a test.
     bed.namespaces.remove(team)
-    model_server.delay = 0.5
-    session = ticket_session_on(bed, team, model_server.url, groups=THREE_GROUPS, parallelism=2)
-    wait_trials(bed, session, "00", 1)
-    raw, jobs, pods = session.raw(), uids(session.jobs()), uids(session.pods())
-    operator.upgrade()
-    new_version, new_servers = version_of(bed), servers_of(operator)
-    model_server.delay = 0.0
+    with serve_models() as models:
+        models.delay = 0.5
+        session = ticket_session_on(bed, team, models.url, groups=THREE_GROUPS, parallelism=2)
+        wait_trials(bed, session, "00", 1)
+        raw, jobs, pods = session.raw(), uids(session.jobs()), uids(session.pods())
+        operator.upgrade()
+        new_version, new_servers = version_of(bed), servers_of(operator)
+        models.delay = 0.0
+        status = wait_end(bed, session)
     yield Upgrade(
         session,
-        wait_end(bed, session),
+        status,
         raw,
         jobs,
         pods,
