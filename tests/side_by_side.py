@@ -108,7 +108,9 @@ def main(arguments: list[str]) -> int:
         first.wait()
         for one in others:
             one.follow()
-        unsteady = [name for one in sets for name in _second_try(one)]
+        # Who has interrupted a set waits for no second try of another.
+        ended = all(one.code in (0, _TESTS_FAILED) for one in sets)
+        unsteady = [name for one in sets for name in _second_try(one)] if ended else []
     if unsteady:
         _say("\nFailed at first, and passed alone:")
         _say("\n".join(f"  {name}" for name in unsteady))

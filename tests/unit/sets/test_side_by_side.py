@@ -69,6 +69,12 @@ def test_what_is_broken_fails_twice(run, first, second):
     assert "passed alone" not in shown
 
 
+def test_after_an_interrupt_nothing_is_tried_again(run):
+    code, shown = run("def test_stopped(): raise KeyboardInterrupt\n", UNSTEADY)
+    assert code == 2
+    assert "nce more" not in shown
+
+
 @pytest.mark.parametrize(
     "text",
     ["".join(BROKEN.replace("broken", f"n{i}") for i in range(4)), "def test_x(:\n"],
