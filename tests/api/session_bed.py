@@ -110,14 +110,14 @@ class Session:
             seconds=seconds,
         )
 
-    def wait_reason(self, reason: str) -> dict[str, Any]:
+    def wait_reason(self, reason: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Waits for the reason of ``Ready``; returns that condition."""
 
         def probe(status: dict[str, Any]) -> bool:
             found = status.get("conditions", [])
             return any(c["type"] == "Ready" and c["reason"] == reason for c in found)
 
-        self.wait(f"Ready says {reason}", probe)
+        self.wait(f"Ready says {reason}", probe, seconds=seconds)
         return self.ready()
 
     def jobs(self) -> dict[str, dict[str, Any]]:

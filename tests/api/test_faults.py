@@ -117,9 +117,9 @@ def test_an_api_server_that_was_away_for_half_a_minute(
         control_plane.start_apiserver()
     ready = time.monotonic()
     late = bed.session(other.namespace, name="late")
-    late.wait("it is seen", lambda status: status["observedGeneration"] == 1)
+    late.wait("it is seen", lambda status: status["observedGeneration"] == 1, seconds=20)
     record_property("seconds until a new session is seen", round(time.monotonic() - ready, 1))
-    wait_for("the next status", lambda: len(session.versions()) > before)
+    wait_for("the next status", lambda: len(session.versions()) > before, seconds=60)
     record_property("seconds until the next status", round(time.monotonic() - ready, 1))
     for one in (session, other, late):
         assert_whole(one)

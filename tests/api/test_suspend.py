@@ -197,7 +197,7 @@ def test_a_queue_holds_jobs_takes_them_back_and_lets_them_go(bed: SessionBed, qu
     session = bed.session(queueName="team-queue", play={"outcome.00": "hold"})
 
     # Before prepare. No event tells of a Job that is held from its creation on.
-    ready = session.wait_reason("Queued")
+    ready = session.wait_reason("Queued", seconds=15)
     assert (ready["status"], session.status()["phase"]) == ("True", "Preparing")
     assert "heldTime" in session.status()["run"]
     assert session.pods() == {}

@@ -205,7 +205,7 @@ async def test_who_stands_by_hears_of_everything_and_takes_over_at_once(tmp_path
             assert operator.vitals().synced
             renewing.cancel()
             await other.release()
-            await until(lambda: operator.vitals().role == "leading", 5)
+            await until(lambda: operator.vitals().role == "leading", 2)
             assert len(server.watchers) == 3
             assert holder(server) not in ("", "other")
         await api.close()

@@ -25,8 +25,7 @@ from fakes.ticket_workers import FINAL, SESSION_ID, TicketWorkers, group_argumen
 
 pytestmark = pytest.mark.process
 
-# A third of what a pod is given.
-SECONDS = 15.0
+SECONDS = 5.0
 PARALLEL = 2
 
 
